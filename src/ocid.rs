@@ -1,0 +1,1 @@
+//! The identifier that cannot be wrong.

@@ -1,0 +1,1 @@
+//! The generated code and its descriptor set.

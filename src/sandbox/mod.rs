@@ -1,0 +1,1 @@
+//! An OCI that can say no.

@@ -1,0 +1,1 @@
+//! OCI HTTP signatures, pure.
