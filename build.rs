@@ -1,5 +1,4 @@
 //! Compiles the proto without an installed `protoc`, and tells the binary from what it was built.
-#![expect(clippy::print_stdout, reason = "a build script speaks to cargo by lines on its standard output")]
 #![expect(clippy::disallowed_methods, reason = "cargo hands a build script its arguments by environment")]
 
 use std::error::Error;
