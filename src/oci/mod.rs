@@ -1,1 +1,141 @@
-//! The REST face.
+//! The REST face: what OCI's Block Volume API takes and answers, one short method per operation.
+//!
+//! It never speaks gRPC: no protobuf type, no status and no metadata enters here.
+
+pub mod backup;
+pub mod boot_volume_backup;
+mod call;
+pub mod deadline;
+pub mod endpoint;
+pub mod error;
+mod exchange;
+pub mod operation;
+pub mod probe;
+pub mod read;
+pub mod request;
+pub mod request_id;
+pub mod retry_token;
+mod standing;
+pub mod volume_backup;
+
+pub use call::Answer;
+pub use error::Error;
+pub use standing::Standing;
+
+use crate::clock::Clock;
+use crate::credentials::ProvideCredentials;
+use crate::transport::HttpService;
+use boot_volume_backup::BootVolumeBackup;
+use boot_volume_backup::CreateBootVolumeBackup;
+use boot_volume_backup::GetBootVolumeBackup;
+use deadline::Deadline;
+use endpoint::Endpoint;
+use http::HeaderValue;
+use operation::Operation;
+use probe::Probe;
+use request_id::RequestId;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+use volume_backup::CreateVolumeBackup;
+use volume_backup::GetVolumeBackup;
+use volume_backup::VolumeBackup;
+
+/// How OCI is called.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the API is.
+    pub endpoint: Endpoint,
+    /// What bounds one attempt.
+    pub attempt_timeout: Duration,
+}
+
+/// What one call brings along besides its input.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// When the caller stops waiting.
+    pub deadline: Deadline,
+    /// The call's name in everybody's logs.
+    pub request_id: RequestId,
+}
+
+/// The API, ready to be called. Clones share everything.
+#[derive(Clone)]
+pub struct Client {
+    caller: Arc<call::Caller>,
+    standing: Arc<standing::Record>,
+    tasks: TaskTracker,
+}
+
+impl Client {
+    /// Joins what a client needs. Mutations run as `tasks`, so that whoever drains can wait for them.
+    #[must_use]
+    pub fn new(
+        config: Config,
+        http: Arc<dyn HttpService>,
+        credentials: Arc<dyn ProvideCredentials>,
+        clock: Clock,
+        tasks: TaskTracker,
+    ) -> Self {
+        let caller = call::Caller {
+            http,
+            credentials,
+            clock,
+            endpoint: config.endpoint,
+            attempt_timeout: config.attempt_timeout,
+            client_info: HeaderValue::from_static(USER_AGENT),
+        };
+        Self { caller: Arc::new(caller), standing: Arc::new(standing::Record::new()), tasks }
+    }
+
+    /// OCI's opinion of the credential, as its answers show it.
+    #[must_use]
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.watch()
+    }
+
+    /// `POST /volumeBackups`
+    pub async fn create_volume_backup(
+        &self,
+        input: CreateVolumeBackup,
+        call: Call,
+    ) -> Result<Answer<VolumeBackup>, Error> {
+        self.mutate(input, call).await
+    }
+
+    /// `POST /bootVolumeBackups`
+    pub async fn create_boot_volume_backup(
+        &self,
+        input: CreateBootVolumeBackup,
+        call: Call,
+    ) -> Result<Answer<BootVolumeBackup>, Error> {
+        self.mutate(input, call).await
+    }
+
+    /// `GET /volumeBackups/{id}`
+    pub async fn get_volume_backup(
+        &self,
+        input: GetVolumeBackup,
+        call: Call,
+    ) -> Result<Answer<VolumeBackup>, Error> {
+        self.read(input, call).await
+    }
+
+    /// `GET /bootVolumeBackups/{id}`
+    pub async fn get_boot_volume_backup(
+        &self,
+        input: GetBootVolumeBackup,
+        call: Call,
+    ) -> Result<Answer<BootVolumeBackup>, Error> {
+        self.read(input, call).await
+    }
+
+    /// A harmless signed request.
+    pub async fn probe(&self, input: Probe, call: Call) -> Result<(), Error> {
+        self.read(input, call).await.map(|_nothing| ())
+    }
+}
+
+/// What requests call themselves, and what `opc-client-info` says.
+pub const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,195 @@
+//! What ONE attempt is: credential → sign → send → classify.
+
+use super::endpoint::Endpoint;
+use super::error::Cause;
+use super::error::Service;
+use super::operation::Operation;
+use super::operation::Unusable;
+use super::operation::read;
+use super::request::Request;
+use super::request_id::RequestId;
+use crate::clock::Clock;
+use crate::clock::Correction;
+use crate::credentials::ProvideCredentials;
+use crate::signature;
+use crate::transport;
+use crate::transport::HttpService;
+use crate::transport::Limits;
+use crate::transport::retry::Fate;
+use bytes::Bytes;
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
+use http::StatusCode;
+use http::header;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::SystemTime;
+
+const OPC_REQUEST_ID: HeaderName = HeaderName::from_static("opc-request-id");
+const OPC_RETRY_TOKEN: HeaderName = HeaderName::from_static("opc-retry-token");
+const OPC_WORK_REQUEST_ID: HeaderName = HeaderName::from_static("opc-work-request-id");
+const OPC_CLIENT_INFO: HeaderName = HeaderName::from_static("opc-client-info");
+/// Says that the client repeats requests by itself, as OCI's SDKs do when a retry policy is in force.
+const OPC_CLIENT_RETRIES: HeaderName = HeaderName::from_static("opc-client-retries");
+const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Everything an attempt needs from outside itself.
+pub(super) struct Caller {
+    pub(super) http: Arc<dyn HttpService>,
+    pub(super) credentials: Arc<dyn ProvideCredentials>,
+    pub(super) clock: Clock,
+    pub(super) endpoint: Endpoint,
+    pub(super) attempt_timeout: Duration,
+    pub(super) client_info: HeaderValue,
+}
+
+/// What OCI answered, with what its headers said about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer<T> {
+    /// The body.
+    pub value: T,
+    /// OCI's id of the request, else the one that was sent.
+    pub opc_request_id: String,
+    /// The resource's version.
+    pub etag: Option<String>,
+    /// The work request that the operation started.
+    pub opc_work_request_id: Option<String>,
+}
+
+/// A failed attempt.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) cause: Arc<Cause>,
+    pub(super) fate: Fate,
+    pub(super) opc_request_id: Option<String>,
+}
+
+impl From<Cause> for Failure {
+    fn from(cause: Cause) -> Self {
+        Self { cause: Arc::new(cause), fate: Fate::Permanent, opc_request_id: None }
+    }
+}
+
+impl Caller {
+    /// Makes one attempt within `timeout`: with a fresh date and signature, but the same bytes, retry token
+    /// and request id as every other attempt of the call.
+    pub(super) async fn attempt<O: Operation>(
+        &self,
+        operation: &O,
+        request: &Request,
+        request_id: &RequestId,
+        timeout: Duration,
+    ) -> Result<Answer<O::Output>, Failure> {
+        let credentials = self.credentials.provide().await.map_err(Cause::Credentials)?;
+        let signed_at = self.clock.now();
+        let http = self.sign(request, request_id, credentials.identity(), signed_at)?;
+        let limits = Limits { timeout: timeout.min(self.attempt_timeout), max_body: request.max_answer };
+        let (head, body) = self.http.send(http, limits).await.map_err(Cause::Transport)?.into_parts();
+        self.classify(operation, head.status, &head.headers, body).map(|value| Answer {
+            value,
+            opc_request_id: text(&head.headers, &OPC_REQUEST_ID).unwrap_or_else(|| request_id.to_string()),
+            etag: text(&head.headers, &header::ETAG),
+            opc_work_request_id: text(&head.headers, &OPC_WORK_REQUEST_ID),
+        }).map_err(|cause| Failure {
+            fate: self.fate(&cause, signed_at, &head.headers),
+            opc_request_id: text(&head.headers, &OPC_REQUEST_ID),
+            cause: Arc::new(cause),
+        })
+    }
+
+    fn sign(
+        &self,
+        request: &Request,
+        request_id: &RequestId,
+        identity: signature::Identity<'_>,
+        now: SystemTime,
+    ) -> Result<http::Request<Bytes>, Cause> {
+        let target = self.endpoint.target(&request.target);
+        let signed = signature::sign(
+            &signature::Request {
+                method: &request.method,
+                target: &target,
+                host: signature::Host::Signed(self.endpoint.authority()),
+                content_type: "application/json",
+                body: &request.body,
+            },
+            &identity,
+            now,
+        )
+        .map_err(Cause::Signature)?;
+        let unfit = |_| Cause::Internal("a validated value does not fit into an HTTP header");
+        let mut headers = signed;
+        headers.insert(header::ACCEPT, APPLICATION_JSON);
+        headers.insert(OPC_CLIENT_INFO, self.client_info.clone());
+        headers.insert(OPC_CLIENT_RETRIES, HeaderValue::from_static("true"));
+        headers.insert(OPC_REQUEST_ID, HeaderValue::from_str(request_id.as_str()).map_err(unfit)?);
+        if let Some(token) = request.idempotency.retry_token() {
+            headers.insert(OPC_RETRY_TOKEN, HeaderValue::from_str(token.as_str()).map_err(unfit)?);
+        }
+        let mut http = http::Request::new(request.body.clone());
+        *http.method_mut() = request.method.clone();
+        *http.uri_mut() = self
+            .endpoint
+            .uri(&target)
+            .map_err(|_invalid| Cause::Internal("a validated value does not fit into a URL"))?;
+        *http.headers_mut() = headers;
+        Ok(http)
+    }
+
+    fn classify<O: Operation>(
+        &self,
+        operation: &O,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: Result<Bytes, transport::Error>,
+    ) -> Result<O::Output, Cause> {
+        if !status.is_success() {
+            // A body that broke off takes nothing from what the status says.
+            return Err(Cause::Service(Service::read(status, headers, &body.unwrap_or_default())));
+        }
+        let body = body
+            .map_err(|error| Cause::Decode(Unusable::Unreadable { reason: error.kind.to_string() }))?;
+        if matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT) {
+            return Err(Cause::Decode(Unusable::Empty { status: status.as_u16() }));
+        }
+        let output = read(&body).map_err(Cause::Decode)?;
+        operation.check(&output).map_err(Cause::Decode)?;
+        Ok(output)
+    }
+
+    /// Only a clock that could be put right changes what the next attempt would meet.
+    fn fate(&self, cause: &Cause, signed_at: SystemTime, headers: &HeaderMap) -> Fate {
+        match cause {
+            Cause::Service(service) if service.status == StatusCode::UNAUTHORIZED => {
+                match date(headers).and_then(|date| self.clock.observe(signed_at, date)) {
+                    None => Fate::Permanent,
+                    Some(Correction::AlreadyMade) => Fate::Corrected,
+                    Some(Correction::Made { offset_ms }) => {
+                        tracing::warn!(offset_ms, "the machine's clock differs from OCI's: signing with OCI's time");
+                        Fate::Corrected
+                    }
+                }
+            }
+            Cause::Service(_)
+            | Cause::Decode(_)
+            | Cause::Transport(_)
+            | Cause::Credentials(_)
+            | Cause::Deadline { .. }
+            | Cause::Signature(_)
+            | Cause::Internal(_) => Fate::Permanent,
+        }
+    }
+}
+
+fn date(headers: &HeaderMap) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(header::DATE)?.to_str().ok()?).ok()
+}
+
+/// A header's text, if it can go into gRPC metadata.
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    /// Longer values are not OCI's.
+    const MAX_LEN: usize = 256;
+    let value = headers.get(name)?.to_str().ok()?.trim();
+    (!value.is_empty() && value.len() <= MAX_LEN).then(|| value.to_owned())
+}
