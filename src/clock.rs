@@ -1,1 +1,204 @@
+#![expect(clippy::disallowed_methods, reason = "this is the one reader of the wall clock")]
 //! The one reader of the wall clock. It knows how far ours is from OCI's.
+//!
+//! Deadlines and delays are no business of this clock: they count on `Instant`, which never steps.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::SystemTime;
+
+/// Differences up to this are the network's and the rounding of dates to seconds.
+const TOLERANCE_MS: i64 = 30_000;
+
+/// A date further away than this is not believed: it would keep every request from being valid.
+const MAX_OFFSET_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// What time OCI thinks it is. Clones share what was learnt.
+#[derive(Clone)]
+pub struct Clock {
+    source: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    offset_ms: Arc<AtomicI64>,
+}
+
+/// The clock was wrong when a request was signed, and is right now: sign it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Correction {
+    /// This observation corrected the clock; worth a line in the log.
+    Made {
+        /// What is added to the machine's clock from now on, in milliseconds.
+        offset_ms: i64,
+    },
+    /// Another call's observation had corrected it in the meantime.
+    AlreadyMade,
+}
+
+impl Clock {
+    /// The machine's clock.
+    pub fn system() -> Self {
+        Self::with_source(Arc::new(SystemTime::now))
+    }
+
+    /// A clock over any source of time, for tests.
+    pub fn with_source(source: Arc<dyn Fn() -> SystemTime + Send + Sync>) -> Self {
+        Self { source, offset_ms: Arc::new(AtomicI64::new(0)) }
+    }
+
+    /// The machine's time, corrected by what was observed.
+    pub fn now(&self) -> SystemTime {
+        let time = (self.source)();
+        shift(time, self.offset_ms()).unwrap_or(time)
+    }
+
+    /// What is added to the machine's clock, in milliseconds; positive when ours is slow.
+    pub fn offset_ms(&self) -> i64 {
+        self.offset_ms.load(Ordering::Relaxed)
+    }
+
+    /// Judges the `Date` of a 401 that answers a request signed with the date `signed_at`.
+    ///
+    /// `None`: the date was not the reason, or the answer's date is not to be believed; signing again would
+    /// change nothing. The comparison is with the date that was sent, not with the present one: of many calls
+    /// that were refused together only one makes the correction, and each of them has to sign again.
+    pub fn observe(&self, signed_at: SystemTime, server_date: SystemTime) -> Option<Correction> {
+        if difference_ms(server_date, signed_at).abs() <= TOLERANCE_MS {
+            return None;
+        }
+        let offset_ms = difference_ms(server_date, (self.source)());
+        if offset_ms.abs() > MAX_OFFSET_MS {
+            return None;
+        }
+        let known = self.offset_ms();
+        if offset_ms.saturating_sub(known).abs() <= TOLERANCE_MS {
+            return Some(Correction::AlreadyMade);
+        }
+        match self.offset_ms.compare_exchange(known, offset_ms, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => Some(Correction::Made { offset_ms }),
+            Err(_) => Some(Correction::AlreadyMade),
+        }
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clock").field("offset_ms", &self.offset_ms()).finish_non_exhaustive()
+    }
+}
+
+fn shift(time: SystemTime, by_ms: i64) -> Option<SystemTime> {
+    let by = Duration::from_millis(by_ms.unsigned_abs());
+    if by_ms < 0 { time.checked_sub(by) } else { time.checked_add(by) }
+}
+
+/// `to - from`, at most what an `i64` holds with either sign.
+fn difference_ms(to: SystemTime, from: SystemTime) -> i64 {
+    let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    match to.duration_since(from) {
+        Ok(ahead) => millis(ahead),
+        Err(behind) => -millis(behind.duration()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::time::UNIX_EPOCH;
+
+    const MINUTE: i64 = 60_000;
+    const DAY: i64 = 24 * 60 * MINUTE;
+
+    fn at(ms: i64) -> SystemTime {
+        shift(UNIX_EPOCH, 2_000_000_000_000 + ms).unwrap()
+    }
+
+    /// A machine whose clock can be set, and reads `ms` after `at(0)`.
+    fn machine() -> (Arc<AtomicI64>, Clock) {
+        let ms = Arc::new(AtomicI64::new(0));
+        let reading = Arc::clone(&ms);
+        (ms, Clock::with_source(Arc::new(move || at(reading.load(Ordering::Relaxed)))))
+    }
+
+    #[test]
+    fn a_difference_over_thirty_seconds_is_kept_and_applied() {
+        let cases = [
+            (0, None),
+            (30_000, None),
+            (-30_000, None),
+            (30_001, Some(30_001)),
+            (-30_001, Some(-30_001)),
+            (-10 * MINUTE, Some(-10 * MINUTE)),
+            (DAY, Some(DAY)),
+            (-DAY, Some(-DAY)),
+            (DAY + 1, None),
+            (-DAY - 1, None),
+            (75 * 365 * DAY, None),
+        ];
+        for (skew, kept) in cases {
+            let (_, clock) = machine();
+            let correction = clock.observe(clock.now(), at(skew));
+            assert_eq!(correction, kept.map(|offset_ms| Correction::Made { offset_ms }), "{skew}");
+            assert_eq!(clock.offset_ms(), kept.unwrap_or(0), "{skew}");
+            assert_eq!(clock.now(), at(kept.unwrap_or(0)), "{skew}");
+        }
+    }
+
+    #[test]
+    fn every_call_refused_together_signs_again_and_one_of_them_logs() {
+        let (_, clock) = machine();
+        let signed_at = clock.now();
+        let answers: Vec<_> = (0..3).map(|late| clock.observe(signed_at, at(10 * MINUTE + late))).collect();
+        let made = Some(Correction::Made { offset_ms: 10 * MINUTE });
+        assert_eq!(answers, [made, Some(Correction::AlreadyMade), Some(Correction::AlreadyMade)]);
+        assert_eq!(
+            clock.observe(clock.now(), at(10 * MINUTE)),
+            None,
+            "a right date refused is no clock's fault"
+        );
+    }
+
+    #[test]
+    fn a_machine_whose_clock_is_set_right_again_drops_the_offset() {
+        let (machine, clock) = machine();
+        clock.observe(clock.now(), at(10 * MINUTE)).unwrap();
+        machine.store(10 * MINUTE, Ordering::Relaxed);
+        let correction = clock.observe(clock.now(), at(10 * MINUTE));
+        assert_eq!(correction, Some(Correction::Made { offset_ms: 0 }));
+        assert_eq!(clock.now(), at(10 * MINUTE));
+    }
+
+    #[test]
+    fn an_unbelievable_date_leaves_an_earlier_correction_alone() {
+        let (_, clock) = machine();
+        clock.observe(clock.now(), at(MINUTE)).unwrap();
+        assert_eq!(clock.observe(clock.now(), at(400 * DAY)), None);
+        assert_eq!(clock.offset_ms(), MINUTE);
+    }
+
+    #[test]
+    fn clones_share_the_correction() {
+        let (_, clock) = machine();
+        clock.clone().observe(clock.now(), at(MINUTE)).unwrap();
+        assert_eq!(clock.offset_ms(), MINUTE);
+    }
+
+    #[test]
+    fn the_system_clock_reads_the_machine() {
+        let before = SystemTime::now();
+        let now = Clock::system().now();
+        assert!(before <= now && now <= SystemTime::now());
+    }
+
+    proptest! {
+        #[test]
+        fn no_date_moves_the_clock_by_more_than_a_day(skews in prop::collection::vec(any::<i32>(), 1..8)) {
+            let (_, clock) = machine();
+            for skew in skews {
+                clock.observe(clock.now(), at(i64::from(skew) * 1000));
+                prop_assert!(clock.offset_ms().abs() <= DAY);
+            }
+        }
+    }
+}
