@@ -8,9 +8,12 @@ use super::operation::Unusable;
 use super::operation::read;
 use super::request::Request;
 use super::request_id::RequestId;
+use super::retry_token::RetryToken;
 use crate::clock::Clock;
 use crate::clock::Correction;
 use crate::credentials::ProvideCredentials;
+use crate::ocid::Ocid;
+use crate::region::Regions;
 use crate::signature;
 use crate::transport;
 use crate::transport::HttpService;
@@ -42,6 +45,8 @@ pub(super) struct Caller {
     pub(super) endpoint: Endpoint,
     pub(super) attempt_timeout: Duration,
     pub(super) client_info: HeaderValue,
+    pub(super) region: Arc<str>,
+    pub(super) regions: Regions,
 }
 
 /// What OCI answered, with what its headers said about it.
@@ -55,6 +60,8 @@ pub struct Answer<T> {
     pub etag: Option<String>,
     /// The work request that the operation started.
     pub opc_work_request_id: Option<String>,
+    /// The token that went upstream.
+    pub retry_token: Option<RetryToken>,
 }
 
 /// A failed attempt.
@@ -72,6 +79,12 @@ impl From<Cause> for Failure {
 }
 
 impl Caller {
+    /// The region that `subject` is in, if that is not the gateway's.
+    pub(super) fn elsewhere(&self, subject: &Ocid) -> Option<String> {
+        let region = self.regions.canonical(subject.region()?);
+        (*region != *self.region).then_some(region)
+    }
+
     /// Makes one attempt within `timeout`: with a fresh date and signature, but the same bytes, retry token
     /// and request id as every other attempt of the call.
     pub(super) async fn attempt<O: Operation>(
@@ -91,6 +104,7 @@ impl Caller {
             opc_request_id: text(&head.headers, &OPC_REQUEST_ID).unwrap_or_else(|| request_id.to_string()),
             etag: text(&head.headers, &header::ETAG),
             opc_work_request_id: text(&head.headers, &OPC_WORK_REQUEST_ID),
+            retry_token: request.idempotency.retry_token().cloned(),
         }).map_err(|cause| Failure {
             fate: self.fate(&cause, signed_at, &head.headers),
             opc_request_id: text(&head.headers, &OPC_REQUEST_ID),

@@ -23,6 +23,10 @@ pub struct Error {
     pub operation: &'static str,
     /// The resource that the call was about.
     pub subject: Ocid,
+    /// The gateway's region.
+    pub region: Arc<str>,
+    /// The subject's region, if that is another.
+    pub elsewhere: Option<String>,
     /// Attempts made, those in flight included.
     pub attempts: u32,
     /// Whether the mutation happened; `None` for reads.

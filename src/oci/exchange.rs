@@ -116,6 +116,8 @@ impl<O: Operation> Exchange<O> {
                 cause: Cause::Internal("a validated input has no JSON form").into(),
                 operation: O::NAME,
                 subject: operation.subject().clone(),
+                region: Arc::clone(&client.caller.region),
+                elsewhere: None,
                 attempts: 0,
                 outcome: Some(Outcome::NotStarted),
                 opc_request_id: call.request_id.to_string(),
@@ -128,8 +130,7 @@ impl<O: Operation> Exchange<O> {
     async fn run(&self, timeout: Duration) -> Result<Answer<O::Output>, Error> {
         let may_start =
             || self.call.deadline.allows_attempt() && self.progress().audience == Audience::Waiting;
-        let attempt = async || self.attempt(timeout).await;
-        match retry::run(may_start, attempt, |failure| failure.fate).await {
+        match retry::run(may_start, || self.attempt(timeout), |failure| failure.fate).await {
             Some(Ok(answer)) => Ok(answer),
             Some(Err(failure)) => Err(self.error(failure.cause)),
             None => Err(self.late()),
@@ -171,6 +172,8 @@ impl<O: Operation> Exchange<O> {
             cause,
             operation: O::NAME,
             subject: self.operation.subject().clone(),
+            region: Arc::clone(&self.client.caller.region),
+            elsewhere: self.client.caller.elsewhere(self.operation.subject()),
             attempts: progress.attempts,
             outcome: match self.request.idempotency {
                 Idempotency::Read => None,

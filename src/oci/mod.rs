@@ -24,6 +24,7 @@ pub use standing::Standing;
 
 use crate::clock::Clock;
 use crate::credentials::ProvideCredentials;
+use crate::region::Regions;
 use crate::transport::HttpService;
 use boot_volume_backup::BootVolumeBackup;
 use boot_volume_backup::CreateBootVolumeBackup;
@@ -31,7 +32,6 @@ use boot_volume_backup::GetBootVolumeBackup;
 use deadline::Deadline;
 use endpoint::Endpoint;
 use http::HeaderValue;
-use operation::Operation;
 use probe::Probe;
 use request_id::RequestId;
 use std::sync::Arc;
@@ -49,6 +49,10 @@ pub struct Config {
     pub endpoint: Endpoint,
     /// What bounds one attempt.
     pub attempt_timeout: Duration,
+    /// The region that the endpoint serves, by its full name; empty when nobody said.
+    pub region: String,
+    /// How regions are called.
+    pub regions: Regions,
 }
 
 /// What one call brings along besides its input.
@@ -58,6 +62,13 @@ pub struct Call {
     pub deadline: Deadline,
     /// The call's name in everybody's logs.
     pub request_id: RequestId,
+}
+
+impl Default for Call {
+    /// A call that came with nothing.
+    fn default() -> Self {
+        Self { deadline: Deadline::after(Duration::from_secs(30)), request_id: RequestId::generate() }
+    }
 }
 
 /// The API, ready to be called. Clones share everything.
@@ -85,6 +96,8 @@ impl Client {
             endpoint: config.endpoint,
             attempt_timeout: config.attempt_timeout,
             client_info: HeaderValue::from_static(USER_AGENT),
+            region: config.region.into(),
+            regions: config.regions,
         };
         Self { caller: Arc::new(caller), standing: Arc::new(standing::Record::new()), tasks }
     }

@@ -3,8 +3,20 @@
 use std::fmt;
 
 /// A well-formed token: 1 to 64 printable ASCII characters, no space at either end.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct RetryToken(String);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryToken {
+    text: String,
+    origin: Origin,
+}
+
+/// Who knows a token before the answer comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The caller, who may repeat the call with it whatever happens.
+    Caller,
+    /// Only this gateway: a caller who is not told it back has no guard.
+    Gateway,
+}
 
 /// Why a text is no retry token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -21,25 +33,31 @@ impl RetryToken {
         if text.is_empty() || text.len() > Self::MAX_LEN || !printable || padded {
             return Err(InvalidRetryToken);
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self { text: text.to_owned(), origin: Origin::Caller })
     }
 
     /// Makes a token for a call that came without one.
     #[must_use]
     pub fn generate() -> Self {
-        Self(format!("{:032x}", rand::random::<u128>()))
+        Self { text: format!("{:032x}", rand::random::<u128>()), origin: Origin::Gateway }
     }
 
     /// The token as it goes over the wire.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Who made it.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        self.origin
     }
 }
 
 impl fmt::Display for RetryToken {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        formatter.write_str(&self.text)
     }
 }
 
@@ -52,7 +70,8 @@ mod tests {
     fn accepts_what_oci_may_accept_and_nothing_that_a_header_cannot_hold() {
         let longest = "x".repeat(64);
         for good in ["a", "aliqua enim i", "~!@#$%^&*()", longest.as_str()] {
-            assert_eq!(RetryToken::parse(good).unwrap().as_str(), good);
+            let token = RetryToken::parse(good).unwrap();
+            assert_eq!((token.as_str(), token.origin()), (good, Origin::Caller));
         }
         let too_long = "x".repeat(65);
         for bad in ["", " a", "a ", "a\nb", "é", "a\u{7f}", "\0", too_long.as_str()] {
@@ -64,7 +83,8 @@ mod tests {
     fn makes_tokens_that_are_valid_and_differ() {
         let (one, other) = (RetryToken::generate(), RetryToken::generate());
         assert_ne!(one, other);
-        assert_eq!(RetryToken::parse(one.as_str()), Ok(one));
+        assert!(RetryToken::parse(one.as_str()).is_ok());
+        assert_eq!(one.origin(), Origin::Gateway);
     }
 
     proptest! {

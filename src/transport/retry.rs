@@ -35,11 +35,14 @@ pub fn decide(fate: Fate, corrections: u32) -> Decision {
 
 /// Runs attempts until one succeeds, [`decide`] says stop, or none may start any more, and returns how the
 /// last one ended. `None`: not even the first could start.
-pub async fn run<T, E>(
+pub async fn run<T, E, A>(
     may_start: impl Fn() -> bool,
-    mut attempt: impl AsyncFnMut() -> Result<T, E>,
+    mut attempt: impl FnMut() -> A,
     fate: impl Fn(&E) -> Fate,
-) -> Option<Result<T, E>> {
+) -> Option<Result<T, E>>
+where
+    A: Future<Output = Result<T, E>>,
+{
     let mut last = None;
     let mut corrections = 0;
     while may_start() {
@@ -61,7 +64,7 @@ mod tests {
 
     async fn attempts(fates: &[Fate], may_start: u32) -> u32 {
         let made = Cell::new(0);
-        let attempt = async || {
+        let attempt = || async {
             made.set(made.get() + 1);
             fates.get(made.get() as usize - 1).map_or(Ok(()), |fate| Err(*fate))
         };

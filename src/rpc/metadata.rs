@@ -1,0 +1,58 @@
+//! The metadata keys of the contract, both ways. No other key of a caller's is read, and so none reaches OCI.
+
+use crate::oci::Answer;
+use crate::oci::request_id::RequestId;
+use crate::oci::retry_token::RetryToken;
+use http::HeaderMap;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::metadata::MetadataMap;
+
+/// The name of a call in everybody's logs.
+pub const OPC_REQUEST_ID: &str = "opc-request-id";
+/// What makes a repeated create the same create.
+pub const OPC_RETRY_TOKEN: &str = "opc-retry-token";
+/// The work request that an operation started.
+pub const OPC_WORK_REQUEST_ID: &str = "opc-work-request-id";
+/// The resource's version.
+pub const ETAG: &str = "etag";
+/// What the caller's gRPC library may do (gRFC A6): wait so many milliseconds, or never try again.
+pub const GRPC_RETRY_PUSHBACK_MS: &str = "grpc-retry-pushback-ms";
+
+/// The caller's request id if it is well-formed, else a new one.
+#[must_use]
+pub fn request_id(headers: &HeaderMap) -> RequestId {
+    headers
+        .get(OPC_REQUEST_ID)
+        .and_then(|value| RequestId::parse(value.to_str().ok()?))
+        .unwrap_or_else(RequestId::generate)
+}
+
+/// What the caller's metadata says about the retry token; `Some(Err(()))` is a value that is no text.
+pub(super) fn retry_token(metadata: &MetadataMap) -> Option<Result<&str, ()>> {
+    metadata.get(OPC_RETRY_TOKEN).map(|value| value.to_str().map_err(|_not_ascii| ()))
+}
+
+/// Tells the caller what OCI's headers said.
+pub(super) fn of_answer<T>(metadata: &mut MetadataMap, answer: &Answer<T>) {
+    insert(metadata, OPC_REQUEST_ID, &answer.opc_request_id);
+    of_token(metadata, answer.retry_token.as_ref());
+    for (key, value) in [(ETAG, &answer.etag), (OPC_WORK_REQUEST_ID, &answer.opc_work_request_id)] {
+        if let Some(value) = value {
+            insert(metadata, key, value);
+        }
+    }
+}
+
+/// Tells the caller the token that went, or would have gone, upstream.
+pub(super) fn of_token(metadata: &mut MetadataMap, token: Option<&RetryToken>) {
+    if let Some(token) = token {
+        insert(metadata, OPC_RETRY_TOKEN, token.as_str());
+    }
+}
+
+/// Values come from HTTP headers or from types that fit into one.
+pub(super) fn insert(metadata: &mut MetadataMap, key: &'static str, value: &str) {
+    if let Ok(value) = AsciiMetadataValue::try_from(value) {
+        metadata.insert(key, value);
+    }
+}

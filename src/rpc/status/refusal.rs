@@ -1,0 +1,171 @@
+//! What is refused before, or instead of, a call of OCI, by this room or by the layers of the server.
+
+#![expect(clippy::disallowed_types, reason = "a part of the one table")]
+
+use super::A_MOMENT;
+use super::Row;
+use super::draft::Draft;
+use super::draft::Retry;
+use crate::oci::error::Outcome;
+use crate::oci::request_id::RequestId;
+use crate::rpc::field::Violation;
+use crate::rpc::field::Violations;
+use http::HeaderMap;
+use tonic::Code;
+use tonic::Status;
+
+/// Why a call was not, or cannot be, answered with OCI's answer.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Fields are wrong.
+    Invalid(Violations),
+    /// `grpc-timeout` is malformed.
+    Timeout,
+    /// The message is longer than any valid one.
+    TooLarge,
+    /// The message is no protobuf, or uses an encoding that is not spoken here.
+    Undecodable(String),
+    /// No such RPC in this version.
+    Unimplemented(String),
+    /// The deadline passed before the handler had an answer.
+    Deadline,
+    /// The handler panicked.
+    Panic,
+    /// The server is on its way out.
+    Draining,
+}
+
+impl Refusal {
+    /// The status of a call of `operation`.
+    #[must_use]
+    pub fn status(self, operation: &str, request_id: &RequestId) -> Status {
+        let (row, message, outcome) = self.row();
+        let mut draft = Draft::new(row, message, operation, request_id.as_str());
+        draft.outcome = mutates(operation).then_some(outcome);
+        if let Self::Invalid(violations) = self {
+            draft.retry_token.clone_from(&violations.retry_token);
+            draft.violations = violations;
+        }
+        draft.status()
+    }
+
+    fn row(&self) -> (Row, String, Outcome) {
+        let (code, reason, retry, message) = match self {
+            Self::Invalid(violations) => {
+                (Code::InvalidArgument, "INVALID_REQUEST", Retry::Never, summarized(violations))
+            }
+            Self::Timeout => {
+                let message = "grpc-timeout is malformed; the form is 1 to 8 digits and one of H, M, S, m, u, n";
+                (Code::InvalidArgument, "INVALID_REQUEST", Retry::Never, message.to_owned())
+            }
+            Self::TooLarge => {
+                let message = "the message is longer than 64 KiB, which no valid request is";
+                (Code::ResourceExhausted, "MESSAGE_TOO_LARGE", Retry::Never, message.to_owned())
+            }
+            Self::Undecodable(reason) => {
+                let message = format!("the message cannot be read: {reason}");
+                (Code::InvalidArgument, "INVALID_REQUEST", Retry::Never, message)
+            }
+            Self::Unimplemented(reason) => (Code::Unimplemented, "INVALID_REQUEST", Retry::Never, reason.clone()),
+            Self::Deadline => {
+                let message = "the deadline passed before the request had arrived as a whole".to_owned();
+                (Code::DeadlineExceeded, "DEADLINE_EXCEEDED", Retry::Application(A_MOMENT), message)
+            }
+            Self::Panic => {
+                let message = "the gateway failed; its log says where".to_owned();
+                (Code::Internal, "INTERNAL", Retry::Never, message)
+            }
+            Self::Draining => {
+                let message = "the gateway is shutting down; another replica serves".to_owned();
+                (Code::Unavailable, "DRAINING", Retry::Anyone(A_MOMENT), message)
+            }
+        };
+        let outcome = match self {
+            Self::Panic => Outcome::Unknown,
+            Self::Invalid(_)
+            | Self::Timeout
+            | Self::TooLarge
+            | Self::Undecodable(_)
+            | Self::Unimplemented(_)
+            | Self::Deadline
+            | Self::Draining => Outcome::NotStarted,
+        };
+        (Row::gateway(code, reason, retry), message, outcome)
+    }
+}
+
+/// One line that names the first field and how many more are wrong.
+fn summarized(violations: &Violations) -> String {
+    let more = match violations.count {
+        0 | 1 => String::new(),
+        count => format!(" ({} more in the details)", count - 1),
+    };
+    match violations.kept.first() {
+        None => "the request is invalid".to_owned(),
+        Some(Violation { field, problem }) => format!("{field}: {problem}{more}"),
+    }
+}
+
+/// Reads change nothing: google.aip.dev/131 and 132 name them so, and so does this contract.
+fn mutates(operation: &str) -> bool {
+    !["Get", "List", "Watch"].iter().any(|read| operation.starts_with(read))
+}
+
+/// A status that tonic made by itself, as the contract's; `None` for one that came from this table.
+#[must_use]
+pub fn refine(headers: &HeaderMap) -> Option<Refusal> {
+    let status = Status::from_header_map(headers)?;
+    if !status.details().is_empty() {
+        return None;
+    }
+    let said = status.message().to_owned();
+    match status.code() {
+        // tonic's decoder: a message over the limit (gRPC's own libraries never answer OUT_OF_RANGE).
+        Code::OutOfRange => Some(Refusal::TooLarge),
+        Code::Internal | Code::InvalidArgument => Some(Refusal::Undecodable(said)),
+        Code::Unimplemented => Some(Refusal::Unimplemented(said)),
+        Code::Cancelled | Code::DeadlineExceeded => Some(Refusal::Deadline),
+        _ => None,
+    }
+}
+
+/// What a log line says about an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// `OK`, `NOT_FOUND`, …
+    pub code: &'static str,
+    /// The status's message; empty when the call succeeded.
+    pub message: String,
+}
+
+/// Reads an answer's status from its headers; a unary answer has one there exactly when it failed.
+#[must_use]
+pub fn summary(headers: &HeaderMap) -> Summary {
+    match Status::from_header_map(headers) {
+        None => Summary { code: name(Code::Ok), message: String::new() },
+        Some(status) => Summary { code: name(status.code()), message: status.message().to_owned() },
+    }
+}
+
+/// The code's name as gRPC writes it (grpc.github.io/grpc/core/md_doc_statuscodes.html).
+fn name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
