@@ -1,1 +1,167 @@
-//! The composition root.
+//! The composition root of the serving process: joins the rooms into listeners, and takes them down again.
+//!
+//! It never decides anything about a backup.
+
+mod admin;
+mod connection;
+pub mod deadline;
+mod layers;
+mod readiness;
+mod shutdown;
+
+pub use readiness::Tenancy;
+pub use shutdown::Drained;
+
+use crate::credentials::ProvideCredentials;
+use crate::oci;
+use crate::pb;
+use crate::pb::backup_service_server::BackupServiceServer;
+use crate::rpc;
+use connection::Incoming;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
+
+/// The longest request message; the largest valid one is a few KiB.
+const MAX_MESSAGE: usize = 64 * 1024;
+
+/// What is served, where, and for how long.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where gRPC is served.
+    pub listen: SocketAddr,
+    /// Where `/livez`, `/readyz` and `/metrics` are served.
+    pub admin_listen: SocketAddr,
+    /// What bounds a call.
+    pub deadlines: deadline::Config,
+    /// After this time a connection is asked to make way for another, so that load spreads over replicas.
+    pub max_connection_age: Duration,
+    /// How long calls in flight may take to finish at the end.
+    pub drain_timeout: Duration,
+    /// Whether the proto can be asked for.
+    pub reflection: Reflection,
+}
+
+/// Whether the proto can be asked for over gRPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reflection {
+    /// Yes, v1 and v1alpha.
+    On,
+    /// No.
+    Off,
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address is taken, not ours, or not allowed.
+    #[error("{setting}: cannot listen on {address}: {source}")]
+    Listen {
+        /// The flag that names the address.
+        setting: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The descriptor set in the binary is broken.
+    #[error("the descriptor set in this binary cannot be served")]
+    Reflection(#[source] tonic_reflection::server::Error),
+}
+
+/// A running server.
+pub struct Server {
+    address: SocketAddr,
+    admin_address: SocketAddr,
+    drain_timeout: Duration,
+    readiness: readiness::Readiness,
+    stop_accepting: CancellationToken,
+    cut_connections: CancellationToken,
+    tasks: TaskTracker,
+    grpc: JoinHandle<Result<(), tonic::transport::Error>>,
+    background: [JoinHandle<()>; 2],
+}
+
+impl Server {
+    /// Binds the listeners and serves. `tasks` are the mutations of `client`, which a drain waits for.
+    pub async fn start(
+        config: Config,
+        client: oci::Client,
+        credentials: Arc<dyn ProvideCredentials>,
+        tenancy: Tenancy,
+        tasks: TaskTracker,
+    ) -> Result<Self, StartError> {
+        let (listener, address) = listen("--listen", config.listen).await?;
+        let (admin_listener, admin_address) = listen("--admin-listen", config.admin_listen).await?;
+        let (readiness, health) = readiness::Readiness::new().await;
+        let routes = layers::around(routes(client.clone()), config.deadlines).add_service(health);
+        let routes = reflected(routes, config.reflection)?;
+        let (stop_accepting, cut_connections) = (CancellationToken::new(), CancellationToken::new());
+        let incoming = Incoming::new(listener, cut_connections.clone());
+        let until = stop_accepting.clone().cancelled_owned();
+        let serving = connection::server(config.max_connection_age)
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(incoming, until);
+        let background = [
+            tokio::spawn(admin::serve(admin_listener, readiness.clone())),
+            tokio::spawn(readiness.clone().follow(client, credentials, tenancy)),
+        ];
+        let grpc = tokio::spawn(serving);
+        tracing::info!(%address, %admin_address, "listening");
+        Ok(Self {
+            address,
+            admin_address,
+            drain_timeout: config.drain_timeout,
+            readiness,
+            stop_accepting,
+            cut_connections,
+            tasks,
+            grpc,
+            background,
+        })
+    }
+
+    /// Where gRPC is served.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where `/livez`, `/readyz` and `/metrics` are served.
+    #[must_use]
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+}
+
+async fn listen(setting: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { setting, address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn routes(client: oci::Client) -> Routes {
+    let service = BackupServiceServer::new(rpc::Gateway::new(client));
+    Routes::new(service.max_decoding_message_size(MAX_MESSAGE))
+}
+
+fn reflected(routes: Routes, reflection: Reflection) -> Result<Routes, StartError> {
+    if reflection == Reflection::Off {
+        return Ok(routes);
+    }
+    let builder = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    // Older clients ask v1alpha only.
+    let v1 = builder().build_v1().map_err(StartError::Reflection)?;
+    let v1alpha = builder().build_v1alpha().map_err(StartError::Reflection)?;
+    Ok(routes.add_service(v1).add_service(v1alpha))
+}

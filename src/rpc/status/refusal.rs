@@ -31,8 +31,6 @@ pub enum Refusal {
     Deadline,
     /// The handler panicked.
     Panic,
-    /// The server is on its way out.
-    Draining,
 }
 
 impl Refusal {
@@ -68,16 +66,12 @@ impl Refusal {
             }
             Self::Unimplemented(reason) => (Code::Unimplemented, "INVALID_REQUEST", Retry::Never, reason.clone()),
             Self::Deadline => {
-                let message = "the deadline passed before the request had arrived as a whole".to_owned();
+                let message = "the deadline left no time for an attempt at OCI: allow at least 300 ms".to_owned();
                 (Code::DeadlineExceeded, "DEADLINE_EXCEEDED", Retry::Application(A_MOMENT), message)
             }
             Self::Panic => {
                 let message = "the gateway failed; its log says where".to_owned();
                 (Code::Internal, "INTERNAL", Retry::Never, message)
-            }
-            Self::Draining => {
-                let message = "the gateway is shutting down; another replica serves".to_owned();
-                (Code::Unavailable, "DRAINING", Retry::Anyone(A_MOMENT), message)
             }
         };
         let outcome = match self {
@@ -87,8 +81,7 @@ impl Refusal {
             | Self::TooLarge
             | Self::Undecodable(_)
             | Self::Unimplemented(_)
-            | Self::Deadline
-            | Self::Draining => Outcome::NotStarted,
+            | Self::Deadline => Outcome::NotStarted,
         };
         (Row::gateway(code, reason, retry), message, outcome)
     }
@@ -125,8 +118,14 @@ pub fn refine(headers: &HeaderMap) -> Option<Refusal> {
         Code::Internal | Code::InvalidArgument => Some(Refusal::Undecodable(said)),
         Code::Unimplemented => Some(Refusal::Unimplemented(said)),
         Code::Cancelled | Code::DeadlineExceeded => Some(Refusal::Deadline),
-        _ => None,
+        _ => Some(Refusal::Panic),
     }
+}
+
+/// The answer of a handler that panicked, before [`refine`] gives it the call's details.
+#[must_use]
+pub fn of_panic<B: Default>() -> http::Response<B> {
+    Status::new(Code::Unknown, "").into_http()
 }
 
 /// What a log line says about an answer.

@@ -1,0 +1,41 @@
+//! The admin listener: for probes, scrapers and people, over plain HTTP.
+
+use super::readiness::Readiness;
+use super::readiness::State;
+use axum::Router;
+use axum::routing::get;
+use http::StatusCode;
+use tokio::net::TcpListener;
+
+/// Serves until the task is ended.
+pub(super) async fn serve(listener: TcpListener, readiness: Readiness) {
+    let router = Router::new()
+        // Never touches OCI: a restart would not help it.
+        .route("/livez", get(|| async { "alive\n" }))
+        .route("/readyz", get(move || readyz(readiness.clone())))
+        .route("/metrics", get(metrics));
+    if let Err(error) = axum::serve(listener, router).await {
+        tracing::error!(%error, "the admin listener ended");
+    }
+}
+
+async fn readyz(readiness: Readiness) -> (StatusCode, String) {
+    let state = readiness.state();
+    let status = match state {
+        State::Ready => StatusCode::OK,
+        State::Loading { .. } | State::Refused | State::Draining => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, format!("{state}\n"))
+}
+
+async fn metrics() -> ([(http::HeaderName, &'static str); 1], String) {
+    // prometheus.io/docs/instrumenting/exposition_formats
+    let content_type = [(http::header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    let (version, revision) = (env!("CARGO_PKG_VERSION"), env!("GATEWAY_GIT_REVISION"));
+    let text = format!(
+        "# HELP gateway_build_info What is running.\n\
+         # TYPE gateway_build_info gauge\n\
+         gateway_build_info{{version=\"{version}\",revision=\"{revision}\"}} 1\n"
+    );
+    (content_type, text)
+}

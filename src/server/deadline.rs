@@ -1,0 +1,102 @@
+//! `grpc-timeout` → the caller's deadline, answered in the contract's words.
+//!
+//! tonic enforces the header too, but outside every layer and as CANCELLED; answering a little earlier keeps
+//! it from ever coming to that.
+
+use super::layers;
+use crate::oci;
+use crate::oci::deadline::Deadline;
+use crate::rpc::status::Refusal;
+use axum::extract::Request;
+use axum::extract::State;
+use axum::middleware::Next;
+use axum::response::Response;
+use http::HeaderMap;
+use std::time::Duration;
+
+const GRPC_TIMEOUT: &str = "grpc-timeout";
+
+/// How much later than the handler's own answer the layer steps in: it is for handlers that never got
+/// their message.
+const AFTER_THE_HANDLER: Duration = Duration::from_millis(20);
+
+/// What bounds a call.
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    /// For callers who give no deadline.
+    pub default: Duration,
+    /// For callers who give a longer one.
+    pub max: Duration,
+}
+
+/// Gives the call its deadline and answers when it passes.
+pub(super) async fn enforce(State(config): State<Config>, mut request: Request, next: Next) -> Response {
+    let operation = layers::operation(&request);
+    let mut call = layers::call(&request);
+    let Ok(timeout) = timeout(request.headers()) else {
+        return layers::refuse(Refusal::Timeout, &operation, &call);
+    };
+    call.deadline = Deadline::after(timeout.unwrap_or(config.default).min(config.max));
+    if !call.deadline.allows_attempt() {
+        return layers::refuse(Refusal::Deadline, &operation, &call);
+    }
+    request.extensions_mut().insert::<oci::Call>(call.clone());
+    let end = call.deadline.answer_by() + AFTER_THE_HANDLER;
+    match tokio::time::timeout_at(end, next.run(request)).await {
+        Ok(response) => response,
+        Err(_elapsed) => layers::refuse(Refusal::Deadline, &operation, &call),
+    }
+}
+
+/// The header's value is not of gRPC's form.
+struct Malformed;
+
+/// `Timeout → TimeoutValue TimeoutUnit`: at most eight digits and one letter
+/// (github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
+fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Malformed> {
+    let Some(value) = headers.get(GRPC_TIMEOUT) else { return Ok(None) };
+    let text = value.to_str().map_err(|_not_ascii| Malformed)?;
+    let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or(Malformed)?;
+    if !(1..=8).contains(&digits.len()) || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Err(Malformed);
+    }
+    let value: u64 = digits.parse().map_err(|_no_number| Malformed)?;
+    match unit {
+        "H" => Ok(Some(Duration::from_secs(value * 3600))),
+        "M" => Ok(Some(Duration::from_secs(value * 60))),
+        "S" => Ok(Some(Duration::from_secs(value))),
+        "m" => Ok(Some(Duration::from_millis(value))),
+        "u" => Ok(Some(Duration::from_micros(value))),
+        "n" => Ok(Some(Duration::from_nanos(value))),
+        _ => Err(Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_every_unit_and_refuses_every_other_form() {
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(GRPC_TIMEOUT, text.parse().unwrap());
+            timeout(&headers).ok().flatten()
+        };
+        for (text, expected) in [
+            ("1H", Duration::from_secs(3600)),
+            ("2M", Duration::from_secs(120)),
+            ("3S", Duration::from_secs(3)),
+            ("4m", Duration::from_millis(4)),
+            ("5u", Duration::from_micros(5)),
+            ("6n", Duration::from_nanos(6)),
+            ("0m", Duration::ZERO),
+            ("99999999H", Duration::from_secs(99_999_999 * 3600)),
+        ] {
+            assert_eq!(read(text), Some(expected), "{text}");
+        }
+        for text in ["", "m", "5", "5s", "-5S", "+5S", "5 S", "1.5S", "123456789S", "S5", "5SS", "é"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+}
