@@ -4,6 +4,8 @@
 //! read before a refresh does not belong to a key read after it. This room never signs a request and never
 //! decides whether one is tried again.
 
+mod pem;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -16,6 +18,8 @@ use zeroize::Zeroizing;
 
 use crate::signature::Identity;
 use crate::signature::PrivateKey;
+
+pub use self::pem::PemError;
 
 /// A key, its id and how long they last, taken together. `Debug` shows nothing that signs.
 pub struct Credentials {

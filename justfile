@@ -1,0 +1,52 @@
+# The everyday commands. CI installs the tools (`.ci/run`) and runs `just ci`: nothing that cannot be run here.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+# The recipes, by name.
+default:
+    @just --list --unsorted
+
+# All that CI checks, in its order.
+ci: fmt lint test docs slim proto deny sandbox clients
+
+# Is everything formatted? (`cargo fmt` mends it.)
+fmt:
+    cargo fmt --check
+
+# Warnings are errors.
+lint:
+    cargo clippy --all-targets --all-features -- -D warnings
+
+# Every test.
+test *ARGS:
+    cargo test {{ ARGS }}
+
+# The documentation, without a broken link.
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
+
+# What release images are built from: no sandbox.
+slim:
+    cargo clippy --no-default-features -- -D warnings
+
+# The contract: lint and format.
+proto:
+    buf lint
+    buf format --diff --exit-code
+
+# Dependencies: bans, licences, sources, and advisories where their database is at hand.
+deny:
+    cargo deny --all-features check bans licenses sources
+    .ci/advisories
+
+# The gateway in front of an embedded OCI: one backup of each kind.
+sandbox:
+    cargo run -- sandbox --once
+
+# The gateway through the eyes of clients in other languages.
+clients:
+    tests/clients/run
+
+# Speed, on the machine as it is.
+bench *ARGS:
+    cargo bench {{ ARGS }}

@@ -1,0 +1,73 @@
+//! The files that let an OCI client in: configuration, key, authority.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::{Error, Identity};
+
+/// Where [`write_config`](super::Sandbox::write_config) put things; all paths are absolute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenFiles {
+    /// The configuration file, profile `DEFAULT`.
+    pub config: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+    /// The certificate authority, with TLS.
+    pub certificate_authority: Option<PathBuf>,
+}
+
+pub(super) fn write(dir: &Path, identity: &Identity, authority: Option<&str>) -> Result<WrittenFiles, Error> {
+    // `key_file` must not depend on the reader's working directory.
+    let dir = std::path::absolute(dir).map_err(|source| Error::Write { path: dir.to_owned(), source })?;
+    fs::create_dir_all(&dir).map_err(|source| Error::Write { path: dir.clone(), source })?;
+
+    let key = dir.join("key.pem");
+    write_private(&key, identity.private_key_pem())?;
+    let config = dir.join("config");
+    write_private(&config, &render(identity, &key))?;
+    let certificate_authority = match authority {
+        None => None,
+        Some(pem) => {
+            let path = dir.join("ca.pem");
+            fs::write(&path, pem).map_err(|source| Error::Write { path: path.clone(), source })?;
+            Some(path)
+        }
+    };
+    Ok(WrittenFiles { config, key, certificate_authority })
+}
+
+fn render(identity: &Identity, key: &Path) -> Zeroizing<String> {
+    Zeroizing::new(format!(
+        "[DEFAULT]\nuser={}\nfingerprint={}\ntenancy={}\nregion={}\nkey_file={}\n",
+        identity.user(),
+        identity.fingerprint(),
+        identity.tenancy(),
+        identity.region(),
+        key.display(),
+    ))
+}
+
+/// Leaves no moment at which another user could read the content: the mode is right before the first byte.
+fn write_private(path: &Path, content: &str) -> Result<(), Error> {
+    open_private(path)
+        .and_then(|mut file| file.write_all(content.as_bytes()))
+        .map_err(|source| Error::Write { path: path.to_owned(), source })
+}
+
+#[cfg(unix)]
+fn open_private(path: &Path) -> io::Result<fs::File> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // `mode` is for new files only; an old one may be open to everybody.
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    Ok(file)
+}
+
+#[cfg(not(unix))]
+fn open_private(path: &Path) -> io::Result<fs::File> {
+    OpenOptions::new().write(true).create(true).truncate(true).open(path)
+}

@@ -1,0 +1,104 @@
+//! The one caller that the sandbox knows: an API key made for it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use md5::{Digest, Md5};
+use pkcs8::{DecodePrivateKey, EncodePublicKey, LineEnding, SecretDocument};
+use rsa::{RsaPrivateKey, RsaPublicKey};
+use zeroize::Zeroizing;
+
+use super::Error;
+
+/// A tenancy, a user in it and the user's API key. Clones share the key; it is wiped when the last is
+/// dropped, and `Debug` does not show it.
+#[derive(Clone)]
+pub struct Identity(Arc<Inner>);
+
+struct Inner {
+    tenancy: String,
+    user: String,
+    fingerprint: String,
+    private_key_pem: Zeroizing<String>,
+    public_key: RsaPublicKey,
+}
+
+impl Identity {
+    /// Makes a new RSA-2048 key and random OCIDs. Takes a core for some hundred milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot be made or encoded.
+    pub fn generate() -> Result<Identity, Error> {
+        let pair = KeyPair::generate(KeySize::Rsa2048).map_err(|_| Error::Key)?;
+        let der: Pkcs8V1Der<'static> = pair.as_der().map_err(|_| Error::Key)?;
+        let private = RsaPrivateKey::from_pkcs8_der(der.as_ref()).map_err(|_| Error::Key)?;
+        let document = SecretDocument::try_from(der.as_ref()).map_err(|_| Error::Key)?;
+        let public_key = private.to_public_key();
+        Ok(Identity(Arc::new(Inner {
+            tenancy: format!("ocid1.tenancy.oc1..aaaaaaaa{}", random_base32(52)),
+            user: format!("ocid1.user.oc1..aaaaaaaa{}", random_base32(52)),
+            fingerprint: fingerprint(&public_key)?,
+            private_key_pem: document.to_pem("PRIVATE KEY", LineEnding::LF).map_err(|_| Error::Key)?,
+            public_key,
+        })))
+    }
+
+    /// The tenancy's OCID, also the compartment of every backup made here.
+    pub fn tenancy(&self) -> &str {
+        &self.0.tenancy
+    }
+
+    /// The user's OCID.
+    pub fn user(&self) -> &str {
+        &self.0.user
+    }
+
+    /// The key's fingerprint: sixteen pairs of hex digits.
+    pub fn fingerprint(&self) -> &str {
+        &self.0.fingerprint
+    }
+
+    /// The region to configure.
+    pub fn region(&self) -> &'static str {
+        "us-ashburn-1"
+    }
+
+    /// The private key as unencrypted PKCS#8.
+    pub fn private_key_pem(&self) -> &str {
+        &self.0.private_key_pem
+    }
+
+    pub(super) fn public_key(&self) -> &RsaPublicKey {
+        &self.0.public_key
+    }
+
+    /// `<tenancy>/<user>/<fingerprint>` (OCI, Signing Requests: "keyId").
+    pub(super) fn key_id(&self) -> String {
+        format!("{}/{}/{}", self.tenancy(), self.user(), self.fingerprint())
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Identity").field("key_id", &self.key_id()).finish_non_exhaustive()
+    }
+}
+
+/// OCI, Required Keys and OCIDs: MD5 over the DER of the public key, as colon-separated hex.
+fn fingerprint(key: &RsaPublicKey) -> Result<String, Error> {
+    let der = key.to_public_key_der().map_err(|_| Error::Key)?;
+    let pairs: Vec<String> = Md5::digest(der.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(pairs.join(":"))
+}
+
+/// The alphabet of the unique part of an OCID, at random.
+pub(super) fn random_base32(length: usize) -> String {
+    const ALPHABET: [char; 32] = [
+        'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p', 'q', 'r', 's', 't',
+        'u', 'v', 'w', 'x', 'y', 'z', '2', '3', '4', '5', '6', '7',
+    ];
+    rand::random_iter::<u8>().take(length).filter_map(|byte| ALPHABET.get(usize::from(byte) % 32)).collect()
+}
