@@ -1,1 +1,65 @@
-//! One file per command.
+//! One file per command: what the process does, from its settings to its exit code.
+//!
+//! It never decides anything about a request.
+
+mod check;
+mod connect;
+mod healthcheck;
+#[cfg(feature = "sandbox")]
+mod sandbox;
+mod serve;
+
+use crate::config;
+use crate::config::Cli;
+use crate::config::Command;
+use crate::telemetry;
+use std::process::ExitCode;
+
+/// Why a command ended early. Its line goes to standard error.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// A setting is wrong; nothing was started. Exit code 2.
+    #[error("{0}")]
+    Setting(String),
+    /// Something failed at run time. Exit code 1.
+    #[error("{0}")]
+    Runtime(String),
+}
+
+impl Failure {
+    /// The exit code of the process.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Setting(_) => ExitCode::from(2),
+            Self::Runtime(_) => ExitCode::from(1),
+        }
+    }
+}
+
+impl From<config::Problem> for Failure {
+    fn from(problem: config::Problem) -> Self {
+        Self::Setting(problem.to_string())
+    }
+}
+
+/// Runs the command to its end.
+pub async fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    match cli.command {
+        Command::Serve(settings) => serve::run(settings).await,
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox(settings) => sandbox::run(settings).await,
+        Command::Check(settings) => check::run(settings).await,
+        Command::Healthcheck(settings) => healthcheck::run(settings).await,
+    }
+}
+
+fn start_logging(log: &config::Log) -> Result<(), Failure> {
+    let format = log.log_format.map(|format| match format {
+        config::LogFormat::Json => telemetry::Format::Json,
+        config::LogFormat::Text => telemetry::Format::Text,
+    });
+    let filter = log.filter.clone().unwrap_or_else(|| "info".to_owned());
+    telemetry::start(&telemetry::Config { format, filter })
+        .map_err(|error| Failure::Setting(format!("RUST_LOG: {error}")))
+}

@@ -1,1 +1,26 @@
-//! Settings.
+//! Settings: flags and environment → each room's own Config, already valid.
+//!
+//! The only room that reads the environment; it opens no socket and signs nothing. Libraries that read
+//! variables by themselves: rustls-native-certs (`SSL_CERT_FILE`, `SSL_CERT_DIR`).
+
+mod cli;
+mod environment;
+mod problem;
+mod upstream;
+mod value;
+
+pub use cli::Check;
+pub use cli::Cli;
+pub use cli::Command;
+pub use cli::Healthcheck;
+pub use cli::Listen;
+pub use cli::Log;
+pub use cli::LogFormat;
+#[cfg(feature = "sandbox")]
+pub use cli::Sandbox;
+pub use cli::Serve;
+pub use cli::Upstream;
+pub use cli::parse;
+pub use environment::Environment;
+pub use problem::Problem;
+pub use upstream::Resolved;

@@ -38,7 +38,8 @@ impl Operation for CreateBootVolumeBackup {
     type Output = BootVolumeBackup;
 
     fn request(&self) -> Result<Request, serde_json::Error> {
-        let body = serde_json::to_vec(&Body { boot_volume_id: &self.boot_volume_id, details: &self.details })?;
+        let body =
+            serde_json::to_vec(&Body { boot_volume_id: &self.boot_volume_id, details: &self.details })?;
         Ok(Request {
             method: Method::POST,
             target: "/bootVolumeBackups".to_owned(),
@@ -58,7 +59,9 @@ impl Operation for CreateBootVolumeBackup {
 
     fn check(&self, made: &BootVolumeBackup) -> Result<(), Unusable> {
         match &made.boot_volume_id {
-            Some(other) if other != self.boot_volume_id.as_str() => Err(Unusable::OtherSource { named: other.clone() }),
+            Some(other) if other != self.boot_volume_id.as_str() => {
+                Err(Unusable::OtherSource { named: other.clone() })
+            }
             Some(_) | None => Ok(()),
         }
     }

@@ -99,17 +99,20 @@ impl Caller {
         let http = self.sign(request, request_id, credentials.identity(), signed_at)?;
         let limits = Limits { timeout: timeout.min(self.attempt_timeout), max_body: request.max_answer };
         let (head, body) = self.http.send(http, limits).await.map_err(Cause::Transport)?.into_parts();
-        self.classify(operation, head.status, &head.headers, body).map(|value| Answer {
-            value,
-            opc_request_id: text(&head.headers, &OPC_REQUEST_ID).unwrap_or_else(|| request_id.to_string()),
-            etag: text(&head.headers, &header::ETAG),
-            opc_work_request_id: text(&head.headers, &OPC_WORK_REQUEST_ID),
-            retry_token: request.idempotency.retry_token().cloned(),
-        }).map_err(|cause| Failure {
-            fate: self.fate(&cause, signed_at, &head.headers),
-            opc_request_id: text(&head.headers, &OPC_REQUEST_ID),
-            cause: Arc::new(cause),
-        })
+        self.classify(operation, head.status, &head.headers, body)
+            .map(|value| Answer {
+                value,
+                opc_request_id: text(&head.headers, &OPC_REQUEST_ID)
+                    .unwrap_or_else(|| request_id.to_string()),
+                etag: text(&head.headers, &header::ETAG),
+                opc_work_request_id: text(&head.headers, &OPC_WORK_REQUEST_ID),
+                retry_token: request.idempotency.retry_token().cloned(),
+            })
+            .map_err(|cause| Failure {
+                fate: self.fate(&cause, signed_at, &head.headers),
+                opc_request_id: text(&head.headers, &OPC_REQUEST_ID),
+                cause: Arc::new(cause),
+            })
     }
 
     fn sign(
@@ -162,8 +165,8 @@ impl Caller {
             // A body that broke off takes nothing from what the status says.
             return Err(Cause::Service(Service::read(status, headers, &body.unwrap_or_default())));
         }
-        let body = body
-            .map_err(|error| Cause::Decode(Unusable::Unreadable { reason: error.kind.to_string() }))?;
+        let body =
+            body.map_err(|error| Cause::Decode(Unusable::Unreadable { reason: error.kind.to_string() }))?;
         if matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT) {
             return Err(Cause::Decode(Unusable::Empty { status: status.as_u16() }));
         }
@@ -180,7 +183,10 @@ impl Caller {
                     None => Fate::Permanent,
                     Some(Correction::AlreadyMade) => Fate::Corrected,
                     Some(Correction::Made { offset_ms }) => {
-                        tracing::warn!(offset_ms, "the machine's clock differs from OCI's: signing with OCI's time");
+                        tracing::warn!(
+                            offset_ms,
+                            "the machine's clock differs from OCI's: signing with OCI's time"
+                        );
                         Fate::Corrected
                     }
                 }

@@ -115,9 +115,9 @@ impl Cause {
                 _ => Outcome::NotStarted,
             },
             Self::Decode(Unusable::Malformed { .. }) => Outcome::Started,
-            Self::Decode(Unusable::Unreadable { .. } | Unusable::Empty { .. } | Unusable::OtherSource { .. }) => {
-                Outcome::Unknown
-            }
+            Self::Decode(
+                Unusable::Unreadable { .. } | Unusable::Empty { .. } | Unusable::OtherSource { .. },
+            ) => Outcome::Unknown,
             Self::Transport(error) if error.kind.never_sent() => Outcome::NotStarted,
             Self::Transport(_) | Self::Internal(_) => Outcome::Unknown,
             Self::Credentials(_) | Self::Signature(_) => Outcome::NotStarted,

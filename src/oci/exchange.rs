@@ -21,7 +21,11 @@ use tokio::time::Instant;
 
 impl Client {
     /// Carries out a read. It ends with its deadline, or when the caller leaves.
-    pub(super) async fn read<O: Operation>(&self, operation: O, call: Call) -> Result<Answer<O::Output>, Error> {
+    pub(super) async fn read<O: Operation>(
+        &self,
+        operation: O,
+        call: Call,
+    ) -> Result<Answer<O::Output>, Error> {
         let exchange = Exchange::new(self.clone(), operation, call)?;
         let answer_by = exchange.call.deadline.answer_by();
         let left = answer_by.saturating_duration_since(Instant::now());
@@ -33,7 +37,11 @@ impl Client {
 
     /// Carries out a mutation as a task of its own, which neither the deadline nor a caller who leaves can
     /// cut off: a request that was sent may have been carried out, and its end has to be known.
-    pub(super) async fn mutate<O: Operation>(&self, operation: O, call: Call) -> Result<Answer<O::Output>, Error> {
+    pub(super) async fn mutate<O: Operation>(
+        &self,
+        operation: O,
+        call: Call,
+    ) -> Result<Answer<O::Output>, Error> {
         let exchange = Arc::new(Exchange::new(self.clone(), operation, call)?);
         let waiting = Waiting(Arc::clone(&exchange));
         let mut task = self.tasks.spawn(finish(Arc::clone(&exchange)));

@@ -78,7 +78,9 @@ mod tests {
         ] {
             assert_eq!(size(value.clone()).unwrap(), expected, "{value}");
         }
-        for value in [json!(1.5), json!(1e300), json!(u64::MAX), json!("x"), json!(true), json!([]), json!({})] {
+        for value in
+            [json!(1.5), json!(1e300), json!(u64::MAX), json!("x"), json!(true), json!([]), json!({})]
+        {
             assert!(size(value.clone()).is_err(), "{value}");
         }
     }

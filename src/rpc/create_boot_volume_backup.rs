@@ -7,8 +7,8 @@ use super::field::Violations;
 use super::resource;
 use crate::oci;
 use crate::oci::Answer;
-use crate::oci::boot_volume_backup::CreateBootVolumeBackup;
 use crate::oci::boot_volume_backup::BootVolumeBackup;
+use crate::oci::boot_volume_backup::CreateBootVolumeBackup;
 use crate::pb;
 
 impl Rpc for CreateBootVolumeBackup {
@@ -33,11 +33,16 @@ impl Rpc for CreateBootVolumeBackup {
             is_indefinite_retention_enabled: message.is_indefinite_retention_enabled,
         };
         let details = details.check(&mut check);
-        let input = || Ok(Self { boot_volume_id: boot_volume_id?, details: details?, retry_token: retry_token? });
+        let input =
+            || Ok(Self { boot_volume_id: boot_volume_id?, details: details?, retry_token: retry_token? });
         check.done(input())
     }
 
-    async fn execute(self, client: &oci::Client, call: oci::Call) -> Result<Answer<BootVolumeBackup>, oci::Error> {
+    async fn execute(
+        self,
+        client: &oci::Client,
+        call: oci::Call,
+    ) -> Result<Answer<BootVolumeBackup>, oci::Error> {
         client.create_boot_volume_backup(self, call).await
     }
 

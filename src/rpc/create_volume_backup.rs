@@ -37,7 +37,11 @@ impl Rpc for CreateVolumeBackup {
         check.done(input())
     }
 
-    async fn execute(self, client: &oci::Client, call: oci::Call) -> Result<Answer<VolumeBackup>, oci::Error> {
+    async fn execute(
+        self,
+        client: &oci::Client,
+        call: oci::Call,
+    ) -> Result<Answer<VolumeBackup>, oci::Error> {
         client.create_volume_backup(self, call).await
     }
 

@@ -91,7 +91,8 @@ impl Check {
             },
             (Some(one), Some(Ok(other))) if one == other => return self.retry_token(Some(one), None),
             (Some(_), Some(_)) => {
-                return self.note("retry_token", "differs from the metadata `opc-retry-token`; give one of them");
+                return self
+                    .note("retry_token", "differs from the metadata `opc-retry-token`; give one of them");
             }
             (None, Some(Err(()))) => {
                 return self.note("retry_token", "the metadata `opc-retry-token` is not ASCII text");
@@ -154,7 +155,9 @@ fn backup_type(check: &mut Check, number: i32) -> Result<Option<CreateType>, Not
         Ok(pb::BackupType::Incremental) => Ok(Some(CreateType::Incremental)),
         Ok(pb::BackupType::UnknownValue) | Err(_) => check.note(
             "type",
-            format!("has no value {number} that can be sent; BACKUP_TYPE_FULL and BACKUP_TYPE_INCREMENTAL can"),
+            format!(
+                "has no value {number} that can be sent; BACKUP_TYPE_FULL and BACKUP_TYPE_INCREMENTAL can"
+            ),
         ),
     }
 }

@@ -62,7 +62,10 @@ pub(super) fn retention(value: Retention) -> pb::RetentionDuration {
         Some(RetentionUnit::Years) => pb::RetentionTimeUnit::Years,
         Some(RetentionUnit::Unknown) => pb::RetentionTimeUnit::UnknownValue,
     };
-    pb::RetentionDuration { retention_time_unit: unit.into(), retention_time_amount: value.retention_time_amount }
+    pb::RetentionDuration {
+        retention_time_unit: unit.into(),
+        retention_time_amount: value.retention_time_amount,
+    }
 }
 
 pub(super) fn tags(tags: DefinedTags) -> BTreeMap<String, Struct> {

@@ -197,7 +197,7 @@ impl Line {
         let owned = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
         Attempt {
             seq,
-            time: humantime::format_rfc3339_millis(self.time).to_string(),
+            time: super::backup::rfc3339(self.time),
             method: self.method.to_string(),
             path: self.path.to_string(),
             status: self.status,

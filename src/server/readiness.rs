@@ -50,12 +50,13 @@ pub(super) enum State {
 impl fmt::Display for State {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Loading { said: None } => formatter.write_str("not ready: the credential has not loaded yet"),
+            Self::Loading { said: None } => {
+                formatter.write_str("not ready: the credential has not loaded yet")
+            }
             Self::Loading { said: Some(said) } => write!(formatter, "not ready: no credential: {said}"),
             Self::Ready => formatter.write_str("ready"),
-            Self::Refused => {
-                formatter.write_str("not ready: OCI refuses the gateway's credential (401); `check` says more")
-            }
+            Self::Refused => formatter
+                .write_str("not ready: OCI refuses the gateway's credential (401); `check` says more"),
             Self::Draining => formatter.write_str("not ready: shutting down"),
         }
     }

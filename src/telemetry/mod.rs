@@ -1,1 +1,58 @@
-//! Where logs go.
+//! Where logs go and how they look.
+//!
+//! It never decides anything, and nothing below it may log a key, a passphrase, a token or a signature.
+
+use std::io::IsTerminal;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object per line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `None`: text on a terminal, else JSON.
+    pub format: Option<Format>,
+    /// Targets and levels, in the form of `RUST_LOG`.
+    pub filter: String,
+}
+
+/// The filter is not of the form of `RUST_LOG`.
+#[derive(Debug, thiserror::Error)]
+#[error("not a log filter such as `info` or `info,oci_backup_gateway=debug`: {0}")]
+pub struct InvalidFilter(String);
+
+/// Sends logs to standard error from now on. A second call in one process changes nothing.
+pub fn start(config: &Config) -> Result<(), InvalidFilter> {
+    let terminal = std::io::stderr().is_terminal();
+    let format = config.format.unwrap_or(if terminal { Format::Text } else { Format::Json });
+    let _ = subscriber(format, &config.filter, std::io::stderr)?.try_init();
+    Ok(())
+}
+
+/// A subscriber that writes to `writer`.
+pub fn subscriber<W>(
+    format: Format,
+    filter: &str,
+    writer: W,
+) -> Result<Box<dyn tracing::Subscriber + Send + Sync>, InvalidFilter>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::try_new(filter).map_err(|error| InvalidFilter(error.to_string()))?;
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    Ok(match format {
+        Format::Json => Box::new(registry.with(layer.json().flatten_event(true).with_current_span(false))),
+        Format::Text => Box::new(registry.with(layer.with_ansi(std::io::stderr().is_terminal()))),
+    })
+}

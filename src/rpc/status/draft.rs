@@ -127,7 +127,8 @@ impl Draft {
         }
         if !self.violations.kept.is_empty() {
             let violations = self.violations.kept.iter();
-            let violations = violations.map(|violation| FieldViolation::new(&violation.field, &violation.problem));
+            let violations =
+                violations.map(|violation| FieldViolation::new(&violation.field, &violation.problem));
             details.set_bad_request(violations.collect::<Vec<_>>());
         }
         match (self.row.detail, &self.subject) {
@@ -136,7 +137,8 @@ impl Draft {
             }
             (Detail::Quota, _) => {
                 let subject = format!("region:{}", self.region);
-                details.add_quota_failure_violation(subject, "a service limit or a compartment quota of OCI's");
+                details
+                    .add_quota_failure_violation(subject, "a service limit or a compartment quota of OCI's");
             }
             (Detail::None | Detail::Resource, _) => {}
         }
@@ -149,7 +151,8 @@ impl Draft {
         let oci_code = self.oci_code.as_deref().map(|code| cut(code, 64).to_owned());
         let last_error = self.last_error.as_deref().map(|text| cut(text, 200).to_owned());
         let region = Some(self.region.clone()).filter(|region| !region.is_empty());
-        let violations = Some(self.violations.count).filter(|count| *count > 0).map(|count| count.to_string());
+        let violations =
+            Some(self.violations.count).filter(|count| *count > 0).map(|count| count.to_string());
         [
             ("operation", Some(self.operation.clone())),
             ("attempts", Some(self.attempts.to_string())),
@@ -181,7 +184,8 @@ impl Draft {
 /// What the status takes on the wire: names and values of its metadata, the message percent-encoded and the
 /// details in base64.
 fn size(status: &Status) -> usize {
-    let message: usize = status.message().bytes().map(|byte| if matches!(byte, b' '..=b'~') { 1 } else { 3 }).sum();
+    let message: usize =
+        status.message().bytes().map(|byte| if matches!(byte, b' '..=b'~') { 1 } else { 3 }).sum();
     let details = status.details().len() * 4 / 3 + 4;
     let metadata: usize =
         status.metadata().as_ref().iter().map(|(key, value)| key.as_str().len() + value.len()).sum();

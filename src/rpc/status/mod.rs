@@ -238,7 +238,10 @@ fn of_oci(service: &Service, error: &oci::Error) -> String {
             )
         }
         Row { reason, .. } if reason == "UPSTREAM_REDIRECT" => {
-            format!("the endpoint answered with a redirect (HTTP {}), which is never followed", service.status.as_u16())
+            format!(
+                "the endpoint answered with a redirect (HTTP {}), which is never followed",
+                service.status.as_u16()
+            )
         }
         _ => said,
     }

@@ -53,7 +53,8 @@ impl Refusal {
                 (Code::InvalidArgument, "INVALID_REQUEST", Retry::Never, summarized(violations))
             }
             Self::Timeout => {
-                let message = "grpc-timeout is malformed; the form is 1 to 8 digits and one of H, M, S, m, u, n";
+                let message =
+                    "grpc-timeout is malformed; the form is 1 to 8 digits and one of H, M, S, m, u, n";
                 (Code::InvalidArgument, "INVALID_REQUEST", Retry::Never, message.to_owned())
             }
             Self::TooLarge => {
@@ -64,9 +65,12 @@ impl Refusal {
                 let message = format!("the message cannot be read: {reason}");
                 (Code::InvalidArgument, "INVALID_REQUEST", Retry::Never, message)
             }
-            Self::Unimplemented(reason) => (Code::Unimplemented, "INVALID_REQUEST", Retry::Never, reason.clone()),
+            Self::Unimplemented(reason) => {
+                (Code::Unimplemented, "INVALID_REQUEST", Retry::Never, reason.clone())
+            }
             Self::Deadline => {
-                let message = "the deadline left no time for an attempt at OCI: allow at least 300 ms".to_owned();
+                let message =
+                    "the deadline left no time for an attempt at OCI: allow at least 300 ms".to_owned();
                 (Code::DeadlineExceeded, "DEADLINE_EXCEEDED", Retry::Application(A_MOMENT), message)
             }
             Self::Panic => {

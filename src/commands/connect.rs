@@ -1,0 +1,87 @@
+//! From settings to a client that can call OCI. Opens no connection yet.
+
+use super::Failure;
+use crate::clock::Clock;
+use crate::config::Environment;
+use crate::config::Problem;
+use crate::config::Resolved;
+use crate::config::Upstream;
+use crate::credentials;
+use crate::credentials::ApiKey;
+use crate::credentials::ProvideCredentials;
+use crate::credentials::Source;
+use crate::credentials::StaticCredentials;
+use crate::oci;
+use crate::ocid::Ocid;
+use crate::transport::reqwest::Client as HttpClient;
+use std::error::Error as _;
+use std::sync::Arc;
+use tokio_util::task::TaskTracker;
+
+/// Ready to call OCI.
+pub(super) struct Connected {
+    pub(super) client: oci::Client,
+    pub(super) credentials: Arc<dyn ProvideCredentials>,
+    pub(super) tenancy: Ocid,
+    pub(super) user: Ocid,
+    pub(super) fingerprint: String,
+    pub(super) endpoint: String,
+    pub(super) clock: Clock,
+    pub(super) tasks: TaskTracker,
+    pub(super) places: Vec<(&'static str, String)>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Loads the credential that the settings name, and joins it with the endpoint that they, or its profile,
+/// name.
+pub(super) fn connect(upstream: &Upstream) -> Result<Connected, Failure> {
+    let environment = Environment::read();
+    let key = load(&upstream.source(Environment::read()))?;
+    let resolved = upstream.resolve(&environment, key.region.as_deref())?;
+    joined(key, resolved)
+}
+
+/// The same for an endpoint that is known beforehand.
+#[cfg(feature = "sandbox")]
+pub(super) fn join(source: &Source, resolved: Resolved) -> Result<Connected, Failure> {
+    joined(load(source)?, resolved)
+}
+
+fn load(source: &Source) -> Result<ApiKey, Failure> {
+    source.load().map_err(|error| Failure::Setting(told(&error)))
+}
+
+fn joined(key: ApiKey, resolved: Resolved) -> Result<Connected, Failure> {
+    let ApiKey { credentials, user, tenancy, mut warnings, places, .. } = key;
+    warnings.extend(resolved.warnings);
+    let http = HttpClient::new(&resolved.http)
+        .map_err(|error| Failure::from(Problem::with("--cert-bundle, --proxy", error)))?;
+    let fingerprint = credentials.identity().key.fingerprint().to_owned();
+    let credentials: Arc<dyn ProvideCredentials> = Arc::new(StaticCredentials::new(credentials));
+    let (clock, tasks) = (Clock::system(), TaskTracker::new());
+    let endpoint = resolved.oci.endpoint.to_string();
+    let client = oci::Client::new(
+        resolved.oci,
+        Arc::new(http),
+        Arc::clone(&credentials),
+        clock.clone(),
+        tasks.clone(),
+    );
+    Ok(Connected {
+        client,
+        credentials,
+        tenancy,
+        user,
+        fingerprint,
+        endpoint,
+        clock,
+        tasks,
+        places,
+        warnings,
+    })
+}
+
+/// The cause's own line: it names the file, the profile, the key and the remedy.
+fn told(error: &credentials::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
+}
