@@ -26,8 +26,12 @@ impl Answer {
     }
 
     pub(super) fn json(status: StatusCode, body: &Value) -> Answer {
+        Answer::json_bytes(status, Bytes::from(body.to_string()))
+    }
+
+    pub(super) fn json_bytes(status: StatusCode, body: Bytes) -> Answer {
         let mut answer = Answer::empty(status);
-        answer.body = Bytes::from(body.to_string());
+        answer.body = body;
         answer.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         answer
     }
@@ -59,10 +63,9 @@ impl Answer {
 impl From<Problem> for Answer {
     fn from(problem: Problem) -> Answer {
         let answer = Answer::json(problem.status, &json!({"code": problem.code, "message": problem.message}));
-        if problem.status == StatusCode::METHOD_NOT_ALLOWED {
-            // RFC 9110 15.5.6: a 405 names what would be allowed; these are all this API knows.
-            return answer.with(ALLOW, "GET, POST, PUT, DELETE");
+        match problem.allow {
+            Some(allow) => answer.with(ALLOW, allow),
+            None => answer,
         }
-        answer
     }
 }

@@ -59,8 +59,8 @@ fn read_rules(body: &[u8]) -> Result<Vec<FaultRule>, serde_json::Error> {
 }
 
 fn ledger(oci: &Oci) -> Answer {
-    match serde_json::to_value(oci.ledger.read()) {
-        Ok(ledger) => Answer::json(StatusCode::OK, &ledger),
+    match serde_json::to_vec(&oci.ledger.read()) {
+        Ok(ledger) => Answer::json_bytes(StatusCode::OK, Bytes::from(ledger)),
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
 }

@@ -75,10 +75,9 @@ impl Selection {
         let last = self.after.map(|serial| resume(all, serial)).transpose()?;
         // By the order and not by a position: what changed its state meanwhile must not cost an entry.
         let beyond = |backup: &Backup| last.is_none_or(|last| (self.order)(last, backup) == Ordering::Less);
-        let mut found: Vec<&Backup> = match self.compartment == compartment {
-            true => all.iter().filter(|backup| self.admits(backup, now, stage) && beyond(backup)).collect(),
-            false => Vec::new(),
-        };
+        let here = self.compartment == compartment;
+        let wanted = |backup: &&Backup| here && self.admits(backup, now, stage) && beyond(backup);
+        let mut found: Vec<&Backup> = all.iter().filter(wanted).collect();
         found.sort_by(|one, other| (self.order)(one, other));
         let more = found.len() > self.limit;
         found.truncate(self.limit);

@@ -90,7 +90,8 @@ fn deed(request: &RawRequest, store: &Arc<Store>) -> Result<Deed, Problem> {
             Ok(Deed::Update { resource, id, said, if_match: if_match() })
         }
         (&Method::DELETE, Some(id)) => Ok(Deed::Delete { resource, id, if_match: if_match() }),
-        (method, _) => Err(Problem::method_not_allowed(format!("{method} is not allowed here."))),
+        (_, None) => Err(Problem::method_not_allowed("GET, POST")),
+        (_, Some(_)) => Err(Problem::method_not_allowed("GET, PUT, DELETE")),
     }
 }
 

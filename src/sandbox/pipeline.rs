@@ -17,7 +17,7 @@ use super::identity::Identity;
 use super::ledger::Book;
 use super::operation::Prepared;
 use super::problem::Problem;
-use super::request::{RawRequest, Unread};
+use super::request::RawRequest;
 use super::rules::Rules;
 use super::socket::Socket;
 use super::store::Store;
@@ -64,13 +64,7 @@ impl Oci {
         request: Request<Incoming>,
         socket: Socket,
     ) -> Result<Response<Full<Bytes>>, Cut> {
-        let request = match RawRequest::read(request).await {
-            Ok(request) => request,
-            Err(Unread::Refused(problem)) => {
-                return Ok(Answer::from(problem).stamped("", (self.now)()).into_response());
-            }
-            Err(Unread::Gone) => return Err(Cut),
-        };
+        let request = RawRequest::read(request).await.ok_or(Cut)?;
         let attempt = self.ledger.open(&request, (self.now)());
         let outcome = self.process(&request, attempt).await;
         // The ledger is complete before the caller can know.
@@ -97,10 +91,9 @@ impl Oci {
 
     async fn process(&self, request: &RawRequest, attempt: u64) -> Outcome {
         let request_id = request.answered_request_id();
-        if let Err(refusal) = self.verifier.verify(request, (self.now)()) {
-            self.ledger.refused(attempt, refusal.to_string());
-            let problem = Problem::not_authenticated(format!("Not authenticated: {refusal}."));
-            return Outcome::Answered(Answer::from(problem).stamped(&request_id, (self.now)()));
+        let stamp = |answer: Answer| answer.stamped(&request_id, (self.now)());
+        if let Err(problem) = self.admit(request, attempt) {
+            return Outcome::Answered(stamp(Answer::from(problem)));
         }
         let drawn = self.rules.draw_for(request);
         let harmless = Fault::default();
@@ -111,20 +104,29 @@ impl Oci {
             }
             None => &harmless,
         };
-        match self.operate(request, attempt, fault).await {
-            Err(wire) => Outcome::Cut(wire),
-            Ok(answer) => {
-                let answer = answer.stamped(&request_id, (self.now)());
-                let answer = match &fault.answer {
-                    Some(change) => change.apply(answer),
-                    None => answer,
-                };
-                match fault.wire {
-                    Some(wire) => Outcome::Delivered(answer, wire),
-                    None => Outcome::Answered(answer),
-                }
-            }
+        let answer = match self.operate(request, attempt, fault).await {
+            Ok(answer) => stamp(answer),
+            Err(wire) => return Outcome::Cut(wire),
+        };
+        let answer = match &fault.answer {
+            Some(change) => change.apply(answer),
+            None => answer,
+        };
+        match fault.wire {
+            Some(wire) => Outcome::Delivered(answer, wire),
+            None => Outcome::Answered(answer),
         }
+    }
+
+    /// Whether the request was read whole and its caller is known.
+    fn admit(&self, request: &RawRequest, attempt: u64) -> Result<(), Problem> {
+        if let Some(problem) = &request.unread {
+            return Err(problem.clone());
+        }
+        self.verifier.verify(request, (self.now)()).map_err(|refusal| {
+            self.ledger.refused(attempt, refusal.to_string());
+            Problem::not_authenticated(format!("Not authenticated: {refusal}."))
+        })
     }
 
     /// The right answer, or how the connection is cut before there is one.

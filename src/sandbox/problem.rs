@@ -3,16 +3,18 @@
 use http::StatusCode;
 
 /// An error as OCI words it (OCI, API Errors). The constructors are the ones this sandbox answers by itself.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
     pub(super) status: StatusCode,
     pub(super) code: &'static str,
     pub(super) message: String,
+    /// The methods that would be allowed, for a 405 (RFC 9110 15.5.6).
+    pub(super) allow: Option<&'static str>,
 }
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Problem {
-        Problem { status, code, message: message.into() }
+        Problem { status, code, message: message.into(), allow: None }
     }
 
     pub(super) fn cannot_parse(message: impl Into<String>) -> Problem {
@@ -41,8 +43,12 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "NotFound", message)
     }
 
-    pub(super) fn method_not_allowed(message: impl Into<String>) -> Problem {
-        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
+    pub(super) fn method_not_allowed(allow: &'static str) -> Problem {
+        let message = format!("The methods here are {allow}.");
+        Problem {
+            allow: Some(allow),
+            ..Problem::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
+        }
     }
 
     pub(super) fn conflict(message: impl Into<String>) -> Problem {

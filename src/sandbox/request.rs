@@ -16,31 +16,26 @@ pub(super) struct RawRequest {
     /// Path and query exactly as sent.
     pub(super) target: String,
     pub(super) headers: HeaderMap,
+    /// What was sent, or why it was not read to its end; it is empty then.
     pub(super) body: Bytes,
+    pub(super) unread: Option<Problem>,
     pub(super) body_sha256: [u8; 32],
 }
 
-/// Why a body could not be had.
-pub(super) enum Unread {
-    /// An answer can still be given.
-    Refused(Problem),
-    /// The caller is gone.
-    Gone,
-}
-
 impl RawRequest {
-    pub(super) async fn read(request: Request<Incoming>) -> Result<RawRequest, Unread> {
+    /// `None` when the caller left before the request was whole.
+    pub(super) async fn read(request: Request<Incoming>) -> Option<RawRequest> {
         let (parts, body) = request.into_parts();
-        let body = match Limited::new(body, BODY_LIMIT).collect().await {
-            Ok(collected) => collected.to_bytes(),
+        let (body, unread) = match Limited::new(body, BODY_LIMIT).collect().await {
+            Ok(collected) => (collected.to_bytes(), None),
             Err(error) if error.is::<LengthLimitError>() => {
-                return Err(Unread::Refused(Problem::payload_too_large(BODY_LIMIT)));
+                (Bytes::new(), Some(Problem::payload_too_large(BODY_LIMIT)))
             }
-            Err(_) => return Err(Unread::Gone),
+            Err(_) => return None,
         };
         let target = parts.uri.path_and_query().map_or("/", |both| both.as_str()).to_owned();
         let body_sha256 = Sha256::digest(&body).into();
-        Ok(RawRequest { method: parts.method, target, headers: parts.headers, body, body_sha256 })
+        Some(RawRequest { method: parts.method, target, headers: parts.headers, body, unread, body_sha256 })
     }
 
     pub(super) fn path(&self) -> &str {

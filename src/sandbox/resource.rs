@@ -207,7 +207,11 @@ pub(super) fn is_ocid(text: &str, of: &str) -> bool {
     let mut parts = text.split('.');
     let opening = parts.next() == Some("ocid1") && parts.next() == Some(of);
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    opening && parts.count() >= 3 && unique_part(text) != "" && text.len() <= 255 && text.bytes().all(allowed)
+    opening
+        && parts.count() >= 3
+        && !unique_part(text).is_empty()
+        && text.len() <= 255
+        && text.bytes().all(allowed)
 }
 
 /// The last part of an OCID.

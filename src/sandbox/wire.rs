@@ -42,18 +42,17 @@ impl Wire {
 
     /// Ends a connection on which nothing more is said.
     pub(super) async fn cut(self, mut stream: Stream) {
-        match self {
-            Wire::Reset { .. } => stream.reset(),
-            _ => {
-                let _ = stream.shutdown().await;
-            }
+        if matches!(self, Wire::Reset { .. }) {
+            return stream.reset();
         }
+        // The peer may have ended it first.
+        let _ = stream.shutdown().await;
     }
 
     /// Sends the answer in its way and ends the connection. A peer that has gone is no error here.
     pub(super) async fn deliver(self, mut stream: Stream, answer: &Answer) {
         let sent = self.send(&mut stream, answer).await;
-        if let (Ok(()), Wire::Reset { .. }) = (&sent, self) {
+        if sent.is_ok() && matches!(self, Wire::Reset { .. }) {
             sleep(BEFORE_RESET).await;
         }
         self.cut(stream).await;

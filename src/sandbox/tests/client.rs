@@ -110,7 +110,7 @@ impl Client {
     }
 
     /// Everything until the connection ends, and how it ends.
-    pub(super) async fn to_the_end(mut self, request: &[u8]) -> (String, Result<(), std::io::ErrorKind>) {
+    pub(super) async fn until_it_ends(mut self, request: &[u8]) -> (String, Result<(), std::io::ErrorKind>) {
         let mut read = Vec::new();
         let end = match self.0.write_all(request).await {
             Err(error) => Err(error.kind()),

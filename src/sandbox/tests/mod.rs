@@ -8,4 +8,5 @@ mod control;
 mod faults;
 mod retry_tokens;
 mod start;
+mod vectors;
 mod verification;
