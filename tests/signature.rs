@@ -140,8 +140,8 @@ fn every_fresh_vector_holds_from_signing_string_to_headers() {
     }
 }
 
-/// The published date's weekday is wrong, so it enters as text; the published key is too small for the library
-/// that signs, so another one signs here.
+/// The published date's weekday is wrong, so it enters as text; the published key is too small for the
+/// library that signs, so another one signs here.
 #[test]
 fn the_published_vectors_hold_from_signing_string_to_header() {
     let pem = vectors()["published_key"].clone();
@@ -241,9 +241,13 @@ proptest! {
         method in any_method(), target in "/[!-~]{0,80}", host in "[!-~]{1,40}", federation in any::<bool>(),
         body in prop::collection::vec(any::<u8>(), 0..200), date in "[ -~]{0,40}",
     ) {
-        let signed_host = if federation { Host::Unsigned } else { Host::Signed(&host) };
-        let content_type = "application/json";
-        let request = Request { method: &method, target: &target, host: signed_host, content_type, body: &body };
+        let request = Request {
+            method: &method,
+            target: &target,
+            host: if federation { Host::Unsigned } else { Host::Signed(&host) },
+            content_type: "application/json",
+            body: &body,
+        };
         let text = signature::signing_string(&request, Content::of(&request).as_ref(), &date).unwrap();
         let names: Vec<_> = signature::signed_headers(&request).split(' ').collect();
         let lines: Vec<_> = text.split('\n').map(|line| line.split_once(": ").unwrap()).collect();
@@ -254,7 +258,7 @@ proptest! {
                 "(request-target)" => format!("{} {target}", method.as_str().to_lowercase()),
                 "host" => host.clone(),
                 "content-length" => body.len().to_string(),
-                "content-type" => content_type.to_owned(),
+                "content-type" => request.content_type.to_owned(),
                 _ => BASE64_STANDARD.encode(Sha256::digest(&body)),
             };
             prop_assert_eq!(value, expected);

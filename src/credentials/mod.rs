@@ -4,6 +4,9 @@
 //! read before a refresh does not belong to a key read after it. This room never signs a request and never
 //! decides whether one is tried again.
 
+mod api_key;
+mod config_error;
+mod config_file;
 mod pem;
 
 use std::fmt;
@@ -19,6 +22,13 @@ use zeroize::Zeroizing;
 use crate::signature::Identity;
 use crate::signature::PrivateKey;
 
+pub use self::api_key::ApiKey;
+pub use self::api_key::Source;
+pub use self::api_key::Variables;
+pub use self::config_error::ConfigError;
+pub use self::config_error::Problem;
+pub use self::config_file::Origin;
+pub use self::config_file::Setting;
 pub use self::pem::PemError;
 
 /// A key, its id and how long they last, taken together. `Debug` shows nothing that signs.

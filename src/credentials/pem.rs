@@ -107,11 +107,11 @@ fn first_private_key(text: &str) -> Result<Pem, PemError> {
 /// The text with one blank line, after the headers: the `pem` crate takes the first blank line in a block for
 /// the end of headers, and a byte order mark or indentation for part of the first line.
 fn tidy(text: &str) -> Zeroizing<String> {
-    let lines = || text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|line| !line.is_empty());
+    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
     // Enough for a blank line after each line: what grows would leave copies behind.
     let mut tidy = Zeroizing::new(String::with_capacity(text.len().saturating_mul(2).saturating_add(2)));
     let mut in_headers = false;
-    for line in lines() {
+    for line in lines.filter(|line| !line.is_empty()) {
         let header = line.contains(':');
         if in_headers && !header {
             tidy.push('\n');
@@ -157,7 +157,8 @@ fn after_decryption(error: KeyError) -> PemError {
     }
 }
 
-/// Opens the envelope that OpenSSL put around PKCS#1 before PKCS#8 (RFC 1421, 4.6; OpenSSL's `PEM_do_header`).
+/// Opens the envelope that OpenSSL put around PKCS#1 before there was PKCS#8 (RFC 1421, 4.6; OpenSSL's
+/// `PEM_do_header`).
 /// `encryption` is the value of its `DEK-Info`: `AES-128-CBC,<initialization vector>`.
 fn decrypt_legacy(
     mut der: Zeroizing<Vec<u8>>,
@@ -190,8 +191,8 @@ fn decrypt<D: KeyIvInit + BlockDecryptMut>(
     Ok(content.len())
 }
 
-/// OpenSSL's `EVP_BytesToKey` with MD5 and one round, for keys of up to a multiple of 8 bytes: each block is the
-/// hash of the block before, the passphrase and the salt.
+/// OpenSSL's `EVP_BytesToKey` with MD5 and one round: each block is the hash of the block before, the
+/// passphrase and the salt.
 fn bytes_to_key(passphrase: &[u8], salt: &[u8], length: usize) -> Zeroizing<Vec<u8>> {
     let mut key = Zeroizing::new(Vec::with_capacity(length.next_multiple_of(16)));
     while key.len() < length {

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-/// The header's text, its attributes in the Go SDK's order (`common/http_signer.go:264`). OCI reads any order.
+/// The header's text, its attributes in the Go SDK's order (`common/http_signer.go:264`); OCI reads any.
 pub fn authorization(key_id: &str, signed_headers: &str, signature: &[u8]) -> String {
     const FRAME: &str = r#"Signature version="1",headers="",keyId="",algorithm="rsa-sha256",signature="""#;
     let lengths =

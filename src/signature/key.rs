@@ -19,7 +19,7 @@ const MIN_BITS: usize = 2048;
 /// The greatest modulus that the library signs with.
 const MAX_BITS: usize = 8192;
 
-/// An RSA key that OCI accepts signatures of. Nothing of it is ever shown; its memory is wiped when it is dropped.
+/// An RSA key that OCI accepts signatures of. Nothing of it is ever shown, and AWS-LC wipes its memory.
 pub struct PrivateKey {
     pair: RsaKeyPair,
     bits: usize,
