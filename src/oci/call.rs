@@ -80,9 +80,9 @@ impl From<Cause> for Failure {
 
 impl Caller {
     /// The region that `subject` is in, if that is not the gateway's.
-    pub(super) fn elsewhere(&self, subject: &Ocid) -> Option<String> {
+    pub(super) fn elsewhere(&self, subject: &Ocid) -> Option<Box<str>> {
         let region = self.regions.canonical(subject.region()?);
-        (*region != *self.region).then_some(region)
+        (*region != *self.region).then(|| region.into())
     }
 
     /// Makes one attempt within `timeout`: with a fresh date and signature, but the same bytes, retry token

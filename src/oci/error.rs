@@ -26,13 +26,13 @@ pub struct Error {
     /// The gateway's region.
     pub region: Arc<str>,
     /// The subject's region, if that is another.
-    pub elsewhere: Option<String>,
+    pub elsewhere: Option<Box<str>>,
     /// Attempts made, those in flight included.
     pub attempts: u32,
     /// Whether the mutation happened; `None` for reads.
     pub outcome: Option<Outcome>,
     /// What OCI answered, else what was sent.
-    pub opc_request_id: String,
+    pub opc_request_id: Box<str>,
     /// The token that guards the call, if it has one.
     pub retry_token: Option<RetryToken>,
 }

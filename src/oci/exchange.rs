@@ -128,7 +128,7 @@ impl<O: Operation> Exchange<O> {
                 elsewhere: None,
                 attempts: 0,
                 outcome: Some(Outcome::NotStarted),
-                opc_request_id: call.request_id.to_string(),
+                opc_request_id: call.request_id.as_str().into(),
                 retry_token: None,
             }),
         }
@@ -189,8 +189,9 @@ impl<O: Operation> Exchange<O> {
             },
             opc_request_id: progress
                 .opc_request_id
-                .clone()
-                .unwrap_or_else(|| self.call.request_id.to_string()),
+                .as_deref()
+                .unwrap_or(self.call.request_id.as_str())
+                .into(),
             retry_token: self.request.idempotency.retry_token().cloned(),
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 /// A well-formed token: 1 to 64 printable ASCII characters, no space at either end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryToken {
-    text: String,
+    text: Box<str>,
     origin: Origin,
 }
 
@@ -33,13 +33,13 @@ impl RetryToken {
         if text.is_empty() || text.len() > Self::MAX_LEN || !printable || padded {
             return Err(InvalidRetryToken);
         }
-        Ok(Self { text: text.to_owned(), origin: Origin::Caller })
+        Ok(Self { text: text.into(), origin: Origin::Caller })
     }
 
     /// Makes a token for a call that came without one.
     #[must_use]
     pub fn generate() -> Self {
-        Self { text: format!("{:032x}", rand::random::<u128>()), origin: Origin::Gateway }
+        Self { text: format!("{:032x}", rand::random::<u128>()).into(), origin: Origin::Gateway }
     }
 
     /// The token as it goes over the wire.

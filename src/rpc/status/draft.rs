@@ -195,5 +195,9 @@ fn size(status: &Status) -> usize {
 
 /// At most `limit` bytes, cut between characters.
 pub(super) fn cut(text: &str, limit: usize) -> &str {
-    text.get(..text.floor_char_boundary(limit)).unwrap_or(text)
+    let mut end = limit.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or(text)
 }
