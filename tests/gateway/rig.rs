@@ -1,0 +1,211 @@
+//! The real gateway on port 0, in front of the sandbox on port 0, and a client that speaks real gRPC.
+
+use oci_backup_gateway::clock::Clock;
+use oci_backup_gateway::credentials;
+use oci_backup_gateway::credentials::ProvideCredentials;
+use oci_backup_gateway::credentials::StaticCredentials;
+use oci_backup_gateway::oci;
+use oci_backup_gateway::oci::endpoint::Endpoint;
+use oci_backup_gateway::ocid::Ocid;
+use oci_backup_gateway::pb;
+use oci_backup_gateway::pb::backup_service_client::BackupServiceClient;
+use oci_backup_gateway::region::Regions;
+use oci_backup_gateway::region::Sources;
+use oci_backup_gateway::sandbox;
+use oci_backup_gateway::sandbox::Fault;
+use oci_backup_gateway::sandbox::FaultRule;
+use oci_backup_gateway::sandbox::Identity;
+use oci_backup_gateway::sandbox::Sandbox;
+use oci_backup_gateway::server;
+use oci_backup_gateway::server::Server;
+use oci_backup_gateway::transport::reqwest;
+use oci_backup_gateway::transport::reqwest::Trust;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::LazyLock;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::SystemTime;
+use tokio_util::task::TaskTracker;
+use tonic::transport::Channel;
+use zeroize::Zeroizing;
+
+/// One key pair for all tests: making one takes longer than most of them.
+pub static IDENTITY: LazyLock<Identity> = LazyLock::new(|| Identity::generate().unwrap());
+
+/// What a test wants different.
+pub struct Setup {
+    /// The sandbox's clock.
+    pub sandbox_now: sandbox::Now,
+    /// How the sandbox is reached.
+    pub transport: sandbox::Transport,
+    /// Whom the gateway signs as.
+    pub identity: Identity,
+    /// Which upstream it calls; the sandbox without it.
+    pub endpoint: Option<String>,
+    /// Whom it trusts; the sandbox's authority without it.
+    pub trust: Option<Trust>,
+    /// The gateway's region.
+    pub region: String,
+    /// One attempt.
+    pub attempt_timeout: Duration,
+    /// Everything of the server.
+    pub server: server::Config,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            sandbox_now: clock(Duration::ZERO),
+            transport: sandbox::Transport::Plaintext,
+            identity: IDENTITY.clone(),
+            endpoint: None,
+            trust: None,
+            region: "us-ashburn-1".to_owned(),
+            attempt_timeout: Duration::from_secs(5),
+            server: server::Config {
+                listen: local(),
+                admin_listen: local(),
+                deadlines: server::deadline::Config {
+                    default: Duration::from_secs(30),
+                    max: Duration::from_secs(60),
+                },
+                max_connection_age: Duration::from_secs(900),
+                drain_timeout: Duration::from_secs(5),
+                reflection: server::Reflection::On,
+            },
+        }
+    }
+}
+
+/// A clock that is behind by so much.
+pub fn clock(behind: Duration) -> sandbox::Now {
+    let clock = Clock::system();
+    Arc::new(move || clock.now() - behind)
+}
+
+fn local() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+/// A gateway, its OCI and a caller.
+pub struct Rig {
+    pub sandbox: Sandbox,
+    pub server: Server,
+    pub caller: BackupServiceClient<Channel>,
+    pub clock: Clock,
+    pub tasks: TaskTracker,
+}
+
+impl Rig {
+    pub async fn start() -> Self {
+        Self::with(Setup::default()).await
+    }
+
+    pub async fn with(setup: Setup) -> Self {
+        let sandbox = Sandbox::start(sandbox::Config {
+            oci_listen: local(),
+            control_listen: local(),
+            transport: setup.transport,
+            now: setup.sandbox_now,
+            stage: Duration::from_millis(50),
+            identity: Some(IDENTITY.clone()),
+        })
+        .await
+        .unwrap();
+        let endpoint = Endpoint::parse(&setup.endpoint.unwrap_or_else(|| sandbox.endpoint())).unwrap();
+        let trust = setup.trust.unwrap_or_else(|| match sandbox.certificate_authority_pem() {
+            None => Trust::Plaintext,
+            Some(pem) => Trust::Bundle(pem.as_bytes().to_vec()),
+        });
+        let http = reqwest::Config { trust, proxy: None, user_agent: oci::USER_AGENT.to_owned() };
+        let config = oci::Config {
+            endpoint,
+            attempt_timeout: setup.attempt_timeout,
+            region: setup.region,
+            regions: Regions::new(Sources::default()),
+        };
+        let (clock, tasks) = (Clock::system(), TaskTracker::new());
+        let credentials = credentials(&setup.identity);
+        let http = Arc::new(reqwest::Client::new(&http).unwrap());
+        let client =
+            oci::Client::new(config, http, Arc::clone(&credentials), clock.clone(), tasks.clone());
+        let tenancy = Ocid::parse(setup.identity.tenancy()).unwrap();
+        let server =
+            Server::start(setup.server, client, credentials, tenancy, tasks.clone()).await.unwrap();
+        let caller = caller(server.address()).await;
+        Self { sandbox, server, caller, clock, tasks }
+    }
+
+    /// Makes the next request that reaches OCI meet this fault.
+    pub fn break_next(&self, fault: Fault) {
+        self.sandbox.inject(FaultRule::new(fault)).unwrap();
+    }
+
+    /// Makes every request that reaches OCI meet this fault.
+    pub fn break_all(&self, fault: Fault) {
+        self.sandbox.inject(FaultRule::new(fault).forever()).unwrap();
+    }
+
+    /// Requests that have reached OCI.
+    pub fn attempts(&self) -> usize {
+        self.sandbox.ledger().attempts.len()
+    }
+
+    /// Backups that exist.
+    pub fn commits(&self) -> usize {
+        self.sandbox.ledger().commits.len()
+    }
+}
+
+/// A client of its own connection.
+pub async fn caller(gateway: SocketAddr) -> BackupServiceClient<Channel> {
+    BackupServiceClient::connect(format!("http://{gateway}")).await.unwrap()
+}
+
+fn credentials(identity: &Identity) -> Arc<dyn ProvideCredentials> {
+    let source = credentials::Source {
+        config_file: credentials::Setting { value: "".into(), origin: credentials::Origin::Default },
+        profile: credentials::Setting { value: String::new(), origin: credentials::Origin::Default },
+        home: None,
+        variables: credentials::Variables {
+            user: Some(identity.user().to_owned()),
+            tenancy: Some(identity.tenancy().to_owned()),
+            fingerprint: Some(identity.fingerprint().to_owned()),
+            key_file: None,
+            key_content: Some(Zeroizing::new(identity.private_key_pem().to_owned())),
+            passphrase: None,
+        },
+    };
+    Arc::new(StaticCredentials::new(source.load().unwrap().credentials))
+}
+
+/// A create of a volume that nobody else uses, with a token of its own.
+pub fn create() -> pb::CreateVolumeBackupRequest {
+    pb::CreateVolumeBackupRequest {
+        volume_id: volume(),
+        retry_token: Some(format!("token-{}", unique())),
+        ..pb::CreateVolumeBackupRequest::default()
+    }
+}
+
+/// The same for a boot volume.
+pub fn create_boot() -> pb::CreateBootVolumeBackupRequest {
+    pb::CreateBootVolumeBackupRequest {
+        boot_volume_id: format!("ocid1.bootvolume.oc1.iad.{}", unique()),
+        retry_token: Some(format!("token-{}", unique())),
+        ..pb::CreateBootVolumeBackupRequest::default()
+    }
+}
+
+/// A volume that nobody else uses.
+pub fn volume() -> String {
+    format!("ocid1.volume.oc1.iad.{}", unique())
+}
+
+fn unique() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let now = Clock::system().now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    format!("{}x{}", now.as_nanos(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
