@@ -599,6 +599,8 @@ region=us-ashburn-1
             assert!(line.starts_with(&format!("{place}: {expected}")), "{line}");
         }
         home.write("key.pem", pem("pkcs1_des3"));
+        let line = home.refusal(format!("{GOOD}pass_phrase=\n"), "DEFAULT");
+        assert!(line.starts_with(&format!("{place}: is encrypted and there is no passphrase")), "{line}");
         let line = home.refusal(format!("{GOOD}pass_phrase=wrong"), "DEFAULT");
         assert!(line.starts_with(&format!("{place}: is not opened by the passphrase")), "{line}");
         assert!(!line.contains("wrong"), "{line}");

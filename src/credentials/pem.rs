@@ -104,14 +104,13 @@ fn first_private_key(text: &str) -> Result<Pem, PemError> {
     }
 }
 
-/// The text with one blank line, after the headers: the `pem` crate takes the first blank line in a block for
-/// the end of headers, and a byte order mark or indentation for part of the first line.
+/// The text with one blank line, after the headers: the `pem` crate takes the first blank line in a block,
+/// wherever it stands, for the end of headers.
 fn tidy(text: &str) -> Zeroizing<String> {
-    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
     // Enough for a blank line after each line: what grows would leave copies behind.
     let mut tidy = Zeroizing::new(String::with_capacity(text.len().saturating_mul(2).saturating_add(2)));
     let mut in_headers = false;
-    for line in lines.filter(|line| !line.is_empty()) {
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let header = line.contains(':');
         if in_headers && !header {
             tidy.push('\n');
