@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let ended = match config::parse(std::env::args_os()) {
+    let ended = match config::parse() {
         Ok(cli) => commands::run(cli).await,
         Err(Ok(text)) => {
             let _ = std::io::stdout().write_all(text.as_bytes());

@@ -235,8 +235,8 @@ pub struct Sandbox {
 /// # Errors
 ///
 /// `Err(Ok(text))` is a text to print (`--help`, `--version`); `Err(Err(problem))` is a mistake.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Result<String, Problem>> {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
+pub fn parse() -> Result<Cli, Result<String, Problem>> {
+    let arguments = environment::arguments();
     Cli::try_parse_from(&arguments).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(error.render().ansi().to_string()),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the one reader of the environment")]
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
 
@@ -54,6 +55,11 @@ fn text(name: &str) -> Option<String> {
 #[must_use]
 pub(super) fn log_filter() -> Option<String> {
     text("RUST_LOG")
+}
+
+/// The words of the command line.
+pub(super) fn arguments() -> Vec<OsString> {
+    std::env::args_os().collect()
 }
 
 /// Whether a flag's value came from its variable: clap does not say so in its errors.

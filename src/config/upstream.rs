@@ -3,10 +3,12 @@
 use super::Environment;
 use super::Problem;
 use super::Upstream;
-use crate::credentials;
 use crate::credentials::Origin;
 use crate::credentials::Setting;
-use crate::oci;
+use crate::credentials::Source;
+use crate::credentials::Variables;
+use crate::oci::Config as OciConfig;
+use crate::oci::USER_AGENT;
 use crate::oci::endpoint::Endpoint;
 use crate::region::Origin as RegionOrigin;
 use crate::region::Regions;
@@ -19,7 +21,7 @@ use std::path::PathBuf;
 #[derive(Debug)]
 pub struct Resolved {
     /// Where and how OCI is called.
-    pub oci: oci::Config,
+    pub oci: OciConfig,
     /// How the connection is made.
     pub http: HttpConfig,
     /// What is not wrong but should be known, a line each.
@@ -29,9 +31,9 @@ pub struct Resolved {
 impl Upstream {
     /// Where the credential may stand. The OCI CLI's variables beat the file.
     #[must_use]
-    pub fn source(&self, environment: Environment) -> credentials::Source {
+    pub fn source(&self, environment: Environment) -> Source {
         let default_file = || PathBuf::from("~/.oci/config");
-        credentials::Source {
+        Source {
             config_file: setting(
                 self.config_file.clone(),
                 "--config-file or OCI_CLI_CONFIG_FILE",
@@ -39,7 +41,7 @@ impl Upstream {
             ),
             profile: setting(self.profile.clone(), "--profile or OCI_CLI_PROFILE", || "DEFAULT".to_owned()),
             home: environment.home,
-            variables: credentials::Variables {
+            variables: Variables {
                 user: environment.user,
                 tenancy: environment.tenancy,
                 fingerprint: environment.fingerprint,
@@ -89,7 +91,7 @@ impl Upstream {
         };
         let http = self.http(&endpoint)?;
         let region = region.map_or_else(String::new, |region| region.id().to_owned());
-        let oci = oci::Config { endpoint, attempt_timeout: self.attempt_timeout, region, regions };
+        let oci = OciConfig { endpoint, attempt_timeout: self.attempt_timeout, region, regions };
         Ok(Resolved { oci, http, warnings })
     }
 
@@ -108,7 +110,7 @@ impl Upstream {
                 })?)
             }
         };
-        Ok(HttpConfig { trust, proxy: self.proxy.clone(), user_agent: oci::USER_AGENT.to_owned() })
+        Ok(HttpConfig { trust, proxy: self.proxy.clone(), user_agent: USER_AGENT.to_owned() })
     }
 }
 

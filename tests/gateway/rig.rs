@@ -12,6 +12,7 @@ use oci_backup_gateway::pb::backup_service_client::BackupServiceClient;
 use oci_backup_gateway::region::Regions;
 use oci_backup_gateway::region::Sources;
 use oci_backup_gateway::sandbox;
+use oci_backup_gateway::sandbox::Attempt;
 use oci_backup_gateway::sandbox::Fault;
 use oci_backup_gateway::sandbox::FaultRule;
 use oci_backup_gateway::sandbox::Identity;
@@ -129,11 +130,9 @@ impl Rig {
         let (clock, tasks) = (Clock::system(), TaskTracker::new());
         let credentials = credentials(&setup.identity);
         let http = Arc::new(reqwest::Client::new(&http).unwrap());
-        let client =
-            oci::Client::new(config, http, Arc::clone(&credentials), clock.clone(), tasks.clone());
+        let client = oci::Client::new(config, http, Arc::clone(&credentials), clock.clone(), tasks.clone());
         let tenancy = Ocid::parse(setup.identity.tenancy()).unwrap();
-        let server =
-            Server::start(setup.server, client, credentials, tenancy, tasks.clone()).await.unwrap();
+        let server = Server::start(setup.server, client, credentials, tenancy, tasks.clone()).await.unwrap();
         let caller = caller(server.address()).await;
         Self { sandbox, server, caller, clock, tasks }
     }
@@ -148,9 +147,10 @@ impl Rig {
         self.sandbox.inject(FaultRule::new(fault).forever()).unwrap();
     }
 
-    /// Requests that have reached OCI.
-    pub fn attempts(&self) -> usize {
-        self.sandbox.ledger().attempts.len()
+    /// Creates that have reached OCI; while a credential is refused, readiness asks harmless things besides.
+    pub fn creates(&self) -> Vec<Attempt> {
+        let attempts = self.sandbox.ledger().attempts;
+        attempts.into_iter().filter(|attempt| attempt.method == "POST").collect()
     }
 
     /// Backups that exist.
