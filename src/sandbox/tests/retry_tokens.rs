@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::client::{STAGE, VOLUME, VOLUME_BACKUPS, World, verdict};
+use crate::sandbox::request::RawRequest;
 use crate::sandbox::{Fault, StallPoint};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -36,6 +37,23 @@ async fn a_token_with_another_body_or_path_is_invalidated() {
     let boot = r#"{"bootVolumeId":"ocid1.bootvolume.oc1.iad.b"}"#;
     let boot = world.request("POST", "/20160918/bootVolumeBackups", boot).header("opc-retry-token", "t");
     assert_eq!(world.send(&boot).await.verdict(), verdict(409, "InvalidatedRetryToken"));
+}
+
+#[test]
+fn the_same_body_to_another_path_is_other_content() {
+    let content = |target: &str| {
+        let request = RawRequest {
+            method: http::Method::POST,
+            target: target.to_owned(),
+            headers: http::HeaderMap::new(),
+            body: bytes::Bytes::new(),
+            unread: None,
+            body_sha256: [7; 32],
+        };
+        request.content()
+    };
+    assert_ne!(content("/a"), content("/b"));
+    assert_eq!(content("/a"), content("/a?query"));
 }
 
 #[tokio::test]
