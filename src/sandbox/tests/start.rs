@@ -115,9 +115,7 @@ async fn stopping_ends_listeners_connections_and_requests() {
     world.inject(Fault::stall(crate::sandbox::StallPoint::BeforeCommit, Duration::from_secs(3600)));
     let mut stalled = world.connect().await;
     stalled.0.write_all(&world.create(VOLUME, "t").bytes()).await.unwrap();
-    while world.sandbox.ledger().attempts.is_empty() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    world.until_struck().await;
     world.sandbox.stop().await;
     assert!(TcpStream::connect(oci).await.is_err() && TcpStream::connect(control).await.is_err());
     assert!(matches!(stalled.until_it_ends(b"").await, (read, _) if read.is_empty()));
