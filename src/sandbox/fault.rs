@@ -4,6 +4,16 @@
 //! carried out ([`Commit`]), a pause ([`Stall`]), another answer ([`AnswerChange`]), and what happens on
 //! the wire ([`Wire`]). It applies to requests whose signature was accepted; only the cut point and the
 //! stall point `accept` come before anything is read.
+//!
+//! ```json
+//! {"method": "POST", "path": "/20160918/volumeBackups", "skip": 1, "times": 3,
+//!  "fault": {"answer": {"status": 429, "headers": {"retry-after": "1"}}}}
+//! {"fault": {"commit": "before", "answer": {"status": 500}}}
+//! {"retry_token": "t", "fault": {"wire": {"reset": {"at": "after_commit"}}}}
+//! {"times": "forever", "fault": {"stall": {"at": "before_commit", "ms": 2000}}}
+//! {"fault": {"answer": {"patch": {"lifecycleState": "NEW_STATE"}, "remove": ["id"]}}}
+//! {"fault": {"wire": {"truncate": {"framing": "chunked"}}}}
+//! ```
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -50,24 +50,30 @@ fn render(identity: &Identity, key: &Path) -> Zeroizing<String> {
     ))
 }
 
-/// Leaves no moment at which another user could read the content: the mode is right before the first byte.
+/// Leaves no moment at which another user could read the content: the file is new and private before the
+/// first byte. An old one could be open to everybody, or a link to somewhere else.
 fn write_private(path: &Path, content: &str) -> Result<(), Error> {
-    open_private(path)
+    remove_old(path)
+        .and_then(|()| create_private(path))
         .and_then(|mut file| file.write_all(content.as_bytes()))
         .map_err(|source| Error::Write { path: path.to_owned(), source })
 }
 
-#[cfg(unix)]
-fn open_private(path: &Path) -> io::Result<fs::File> {
-    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+fn remove_old(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
 
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    // `mode` is for new files only; an old one may be open to everybody.
-    file.set_permissions(fs::Permissions::from_mode(0o600))?;
-    Ok(file)
+#[cfg(unix)]
+fn create_private(path: &Path) -> io::Result<fs::File> {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 #[cfg(not(unix))]
-fn open_private(path: &Path) -> io::Result<fs::File> {
-    OpenOptions::new().write(true).create(true).truncate(true).open(path)
+fn create_private(path: &Path) -> io::Result<fs::File> {
+    OpenOptions::new().write(true).create_new(true).open(path)
 }

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use http::Method;
-use sha2::{Digest, Sha256};
 
 use super::answer::Answer;
 use super::list::Selection;
@@ -99,7 +98,7 @@ fn create(request: &RawRequest, resource: &'static Resource, store: &Arc<Store>)
     let said = resource::read_body(&request.body, resource.creation)?;
     let claim = match retry_token(request)? {
         None => None,
-        Some(token) => match store.claim(token, content(request))? {
+        Some(token) => match store.claim(token, request.content())? {
             Claimed::First(claim) => Some(claim),
             Claimed::Again(id) => return Ok(Deed::Get { resource, id }),
         },
@@ -116,14 +115,4 @@ fn retry_token(request: &RawRequest) -> Result<Option<&str>, Problem> {
         Some(token) => Ok(Some(token)),
         None => Err(Problem::invalid_parameter("opc-retry-token must be one header of 1 to 64 characters.")),
     }
-}
-
-/// What must be the same when a token comes again.
-fn content(request: &RawRequest) -> [u8; 32] {
-    Sha256::new()
-        .chain_update(request.path())
-        .chain_update([0])
-        .chain_update(request.body_sha256)
-        .finalize()
-        .into()
 }

@@ -46,6 +46,16 @@ impl RawRequest {
         self.target.split_once('?').map_or("", |(_, query)| query)
     }
 
+    /// What must be the same when a retry token comes again: where to, and the body byte for byte.
+    pub(super) fn content(&self) -> [u8; 32] {
+        Sha256::new()
+            .chain_update(self.path())
+            .chain_update([0])
+            .chain_update(self.body_sha256)
+            .finalize()
+            .into()
+    }
+
     /// The value of a header that is there once and is printable ASCII.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();

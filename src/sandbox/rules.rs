@@ -82,6 +82,7 @@ impl Rules {
             drawn = Some(Drawn { rule: Arc::clone(&candidate.rule), label: Arc::clone(&candidate.label) });
             break;
         }
+        // A long run adds rules by the thousand; what is used up must not be asked again.
         active.retain(|candidate| candidate.times != Times::Count(0));
         drawn
     }

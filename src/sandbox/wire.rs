@@ -11,9 +11,6 @@ use super::answer::Answer;
 use super::fault::{CutPoint, Framing, Part, Wire};
 use super::socket::Stream;
 
-/// A reset discards what the peer's system has not handed over yet. This is how long it gets.
-const BEFORE_RESET: Duration = Duration::from_millis(20);
-
 impl Wire {
     /// How the ledger names it.
     pub(super) fn name(self) -> &'static str {
@@ -51,10 +48,7 @@ impl Wire {
 
     /// Sends the answer in its way and ends the connection. A peer that has gone is no error here.
     pub(super) async fn deliver(self, mut stream: Stream, answer: &Answer) {
-        let sent = self.send(&mut stream, answer).await;
-        if sent.is_ok() && matches!(self, Wire::Reset { .. }) {
-            sleep(BEFORE_RESET).await;
-        }
+        let _ = self.send(&mut stream, answer).await;
         self.cut(stream).await;
     }
 

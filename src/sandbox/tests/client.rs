@@ -59,6 +59,13 @@ impl World {
         self.sandbox.inject(FaultRule::new(fault)).unwrap();
     }
 
+    /// Until the first request has met its fault.
+    pub(super) async fn until_struck(&self) {
+        while self.sandbox.ledger().attempts.first().is_none_or(|attempt| attempt.fault.is_none()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     pub(super) async fn connect(&self) -> Client {
         Client(TcpStream::connect(self.sandbox.oci_addr()).await.unwrap())
     }

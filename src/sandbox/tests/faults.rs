@@ -65,6 +65,7 @@ async fn an_empty_success_and_a_redirect_have_no_body() {
     let change = AnswerChange { status: Some(204), ..AnswerChange::default() };
     let (world, answer) = answered_with(Fault::answer(change)).await;
     assert_eq!((answer.status, answer.body.len(), commits(&world)), (204, 0, 1));
+    assert_eq!(answer.header("content-type"), None);
 
     let change = AnswerChange { status: Some(307), ..AnswerChange::default() };
     let (world, answer) =

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::client::{STAGE, VOLUME, VOLUME_BACKUPS, World, verdict};
+use crate::sandbox::request::RawRequest;
 use crate::sandbox::{Fault, StallPoint};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -38,6 +39,23 @@ async fn a_token_with_another_body_or_path_is_invalidated() {
     assert_eq!(world.send(&boot).await.verdict(), verdict(409, "InvalidatedRetryToken"));
 }
 
+#[test]
+fn the_same_body_to_another_path_is_other_content() {
+    let content = |target: &str| {
+        let request = RawRequest {
+            method: http::Method::POST,
+            target: target.to_owned(),
+            headers: http::HeaderMap::new(),
+            body: bytes::Bytes::new(),
+            unread: None,
+            body_sha256: [7; 32],
+        };
+        request.content()
+    };
+    assert_ne!(content("/a"), content("/b"));
+    assert_eq!(content("/a"), content("/a?query"));
+}
+
 #[tokio::test]
 async fn a_token_dies_with_its_backup() {
     let world = World::start().await;
@@ -61,10 +79,10 @@ async fn a_token_is_forgotten_after_a_day() {
 #[tokio::test]
 async fn a_token_whose_first_request_is_in_flight_is_an_incorrect_state() {
     let world = World::start().await;
-    world.inject(Fault::stall(StallPoint::BeforeCommit, Duration::from_millis(400)));
+    world.inject(Fault::stall(StallPoint::BeforeCommit, Duration::from_secs(1)));
     let (first, second) = (world.create(VOLUME, "t"), world.create(VOLUME, "t"));
     let (first, second) = tokio::join!(world.send(&first), async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        world.until_struck().await;
         world.send(&second).await
     });
     assert_eq!(second.verdict(), verdict(409, "IncorrectState"));
@@ -74,10 +92,10 @@ async fn a_token_whose_first_request_is_in_flight_is_an_incorrect_state() {
 #[tokio::test]
 async fn a_token_whose_backup_is_committed_but_not_answered_gives_that_backup() {
     let world = World::start().await;
-    world.inject(Fault::stall(StallPoint::AfterCommit, Duration::from_millis(400)));
+    world.inject(Fault::stall(StallPoint::AfterCommit, Duration::from_secs(1)));
     let (first, second) = (world.create(VOLUME, "t"), world.create(VOLUME, "t"));
     let (first, second) = tokio::join!(world.send(&first), async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        world.until_struck().await;
         world.send(&second).await
     });
     assert_eq!((first.status, second.status), (200, 200));
@@ -99,7 +117,7 @@ async fn a_caller_who_leaves_does_not_stop_the_create() {
     world.inject(Fault::stall(StallPoint::BeforeCommit, Duration::from_millis(100)));
     let mut client = world.connect().await;
     tokio::io::AsyncWriteExt::write_all(&mut client.0, &world.create(VOLUME, "t").bytes()).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    world.until_struck().await;
     drop(client);
     while world.sandbox.ledger().commits.is_empty() {
         tokio::time::sleep(Duration::from_millis(10)).await;

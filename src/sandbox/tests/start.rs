@@ -36,6 +36,7 @@ async fn the_written_files_are_complete_and_private() {
     let inner = dir.path().join("made");
     std::fs::create_dir(&inner).unwrap();
     std::fs::write(inner.join("key.pem"), "old and open").unwrap();
+    std::os::unix::fs::symlink(dir.path().join("elsewhere"), inner.join("config")).unwrap();
     std::fs::set_permissions(inner.join("key.pem"), std::fs::Permissions::from_mode(0o644)).unwrap();
 
     let written = world.sandbox.write_config(&inner).unwrap();
@@ -53,6 +54,7 @@ async fn the_written_files_are_complete_and_private() {
     );
     assert_eq!(std::fs::read_to_string(&written.config).unwrap(), wanted);
     assert_eq!(written.certificate_authority, None);
+    assert!(!dir.path().join("elsewhere").exists(), "an old link is not followed");
 }
 
 /// Sends bytes over TLS to a sandbox, trusting its authority, and reads to the end.
@@ -61,14 +63,16 @@ async fn over_tls(world: &World, name: &'static str, request: &[u8]) -> std::io:
     let authority = world.sandbox.certificate_authority_pem().unwrap();
     roots.add(rustls::pki_types::CertificateDer::from_pem_slice(authority.as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let tcp = TcpStream::connect(world.sandbox.oci_addr()).await?;
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     let mut tls = connector.connect(ServerName::try_from(name).unwrap(), tcp).await?;
+    assert_eq!(tls.get_ref().1.alpn_protocol(), Some(b"http/1.1".as_slice()));
     tls.write_all(request).await?;
     let mut read = String::new();
     tls.read_to_string(&mut read).await.map(|_| read)
@@ -111,9 +115,7 @@ async fn stopping_ends_listeners_connections_and_requests() {
     world.inject(Fault::stall(crate::sandbox::StallPoint::BeforeCommit, Duration::from_secs(3600)));
     let mut stalled = world.connect().await;
     stalled.0.write_all(&world.create(VOLUME, "t").bytes()).await.unwrap();
-    while world.sandbox.ledger().attempts.is_empty() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    world.until_struck().await;
     world.sandbox.stop().await;
     assert!(TcpStream::connect(oci).await.is_err() && TcpStream::connect(control).await.is_err());
     assert!(matches!(stalled.until_it_ends(b"").await, (read, _) if read.is_empty()));

@@ -158,6 +158,16 @@ async fn attributes_may_come_in_any_order_and_names_in_any_case() {
 }
 
 #[tokio::test]
+async fn an_x_date_is_judged_like_a_date() {
+    let world = World::start().await;
+    let host = world.sandbox.oci_addr().to_string();
+    let stale = httpdate::fmt_http_date(world.now() - Duration::from_secs(301));
+    let mut request = unsigned("GET", VOLUME_BACKUPS, &host, "", world.now()).header("x-date", &stale);
+    request.authorize(&["x-date", "(request-target)", "host"]);
+    assert_eq!(refusal(&world, &request).await, "x-date is 301 seconds off; 300 are allowed.");
+}
+
+#[tokio::test]
 async fn each_header_that_must_be_signed_is_missed() {
     let world = World::start().await;
     let host = world.sandbox.oci_addr().to_string();
