@@ -1,6 +1,7 @@
 //! A peer that speaks HTTP/2 frame by frame, so that it can say what no library would (RFC 9113).
 
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -58,6 +59,11 @@ impl Peer {
 
     /// The next frame; `None` when the connection has ended.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
+        let read = tokio::time::timeout(Duration::from_secs(60), self.read());
+        read.await.expect("the other side says something or ends the connection")
+    }
+
+    async fn read(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.0.read_exact(&mut head).await.ok()?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);

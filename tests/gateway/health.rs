@@ -13,6 +13,7 @@ use oci_backup_gateway::sandbox::FaultRule;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -31,6 +32,9 @@ use tonic_health::pb::health_client::HealthClient;
 const SERVER: &str = "";
 const SERVICE: &str = "ocibackup.v1.BackupService";
 const LIVENESS: &str = "liveness";
+
+/// Everything that is waited for here comes sooner.
+const SOON: Duration = Duration::from_secs(5);
 
 struct Probes {
     health: HealthClient<Channel>,
@@ -85,8 +89,14 @@ fn ok(body: &str) -> (String, String) {
     ("HTTP/1.1 200 OK".to_owned(), body.to_owned())
 }
 
+/// What a watcher hears next.
+async fn next(watch: &mut Streaming<HealthCheckResponse>) -> ServingStatus {
+    let heard = tokio::time::timeout(SOON, watch.message()).await;
+    heard.expect("a watcher hears something").unwrap().unwrap().status()
+}
+
 async fn until(watch: &mut Streaming<HealthCheckResponse>, wanted: ServingStatus) {
-    while watch.message().await.unwrap().unwrap().status() != wanted {}
+    while next(watch).await != wanted {}
 }
 
 #[tokio::test]
@@ -126,13 +136,13 @@ async fn nothing_is_served_until_the_credential_has_loaded() {
     let probes = Probes::of(&rig).await;
     let mut watches = [probes.watch(SERVER).await, probes.watch(SERVICE).await];
     for watch in &mut watches {
-        assert_eq!(watch.message().await.unwrap().unwrap().status(), NotServing);
+        assert_eq!(next(watch).await, NotServing);
     }
     assert_eq!(probes.all().await, [NotServing, NotServing, Serving]);
     assert_eq!(probes.ready().await, unavailable("the credential has not loaded yet"));
     gated.gate.add_permits(1);
     for watch in &mut watches {
-        assert_eq!(watch.message().await.unwrap().unwrap().status(), Serving);
+        assert_eq!(next(watch).await, Serving);
     }
     assert_eq!(probes.all().await, [Serving; 3]);
     assert_eq!(probes.ready().await, ok("ready\n"));
@@ -154,7 +164,9 @@ async fn what_the_source_of_credentials_said_is_told() {
     let rig = Rig::with(Setup { credentials: Some(Arc::new(Absent)), ..Setup::default() }).await;
     let probes = Probes::of(&rig).await;
     let expected = unavailable("no credential: the issuer of the credential did not answer: no route");
+    let began = Instant::now();
     while probes.ready().await != expected {
+        assert!(began.elapsed() < SOON, "{:?}", probes.ready().await);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(probes.all().await, [NotServing, NotServing, Serving]);
@@ -171,7 +183,7 @@ async fn nothing_is_served_while_oci_refuses_the_credential() {
     rig.sandbox.inject(FaultRule::new(refusal).times(2)).unwrap();
     let status = rig.caller.clone().create_volume_backup(create()).await.unwrap_err();
     assert_eq!(status.code(), Code::Unauthenticated);
-    assert_eq!(watch.message().await.unwrap().unwrap().status(), NotServing);
+    assert_eq!(next(&mut watch).await, NotServing);
     assert_eq!(probes.all().await, [NotServing, NotServing, Serving]);
     let told = "OCI refuses the gateway's credential (401); `check` says more";
     assert_eq!(probes.ready().await, unavailable(told));
@@ -179,7 +191,7 @@ async fn nothing_is_served_while_oci_refuses_the_credential() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     rig.caller.clone().create_volume_backup(create()).await.expect("calls are tried all the same");
-    assert_eq!(watch.message().await.unwrap().unwrap().status(), Serving);
+    assert_eq!(next(&mut watch).await, Serving);
     assert_eq!(probes.ready().await, ok("ready\n"));
 }
 
@@ -191,8 +203,8 @@ async fn a_probe_finds_out_that_oci_takes_the_credential_again() {
     until(&mut watch, Serving).await;
     rig.break_next(Fault::status(401, "NotAuthenticated", "no"));
     rig.caller.clone().create_volume_backup(create()).await.unwrap_err();
-    assert_eq!(watch.message().await.unwrap().unwrap().status(), NotServing);
-    assert_eq!(watch.message().await.unwrap().unwrap().status(), Serving);
+    assert_eq!(next(&mut watch).await, NotServing);
+    assert_eq!(next(&mut watch).await, Serving);
     let probe = rig.sandbox.ledger().attempts.pop().unwrap();
     assert_eq!(probe.method, "GET", "{probe:?}");
 }
@@ -206,11 +218,11 @@ async fn a_server_on_its_way_out_is_alive_but_serves_nothing() {
     for watch in &mut watches {
         until(watch, Serving).await;
     }
-    assert_eq!(liveness.message().await.unwrap().unwrap().status(), Serving);
+    assert_eq!(next(&mut liveness).await, Serving);
     let call = rig.stalled(Duration::from_millis(600)).await;
     let drain = tokio::spawn(rig.server.drain());
     for watch in &mut watches {
-        assert_eq!(watch.message().await.unwrap().unwrap().status(), NotServing);
+        assert_eq!(next(watch).await, NotServing);
     }
     assert_eq!(probes.ready().await, unavailable("shutting down"));
     assert_eq!(probes.get("/livez").await.0, "HTTP/1.1 200 OK");

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::Mutex;
 use std::time::Duration;
+use std::time::Instant;
 use tonic::Code;
 
 #[derive(Clone, Default)]
@@ -68,11 +69,14 @@ pub(crate) fn lines(message: &str, name: &str) -> Vec<Value> {
 
 /// The only such line, once it is there.
 async fn line(message: &str, name: &str) -> Value {
+    let began = Instant::now();
     loop {
         match &lines(message, name)[..] {
-            [] => tokio::time::sleep(Duration::from_millis(5)).await,
             [line] => return line.clone(),
-            several => panic!("{several:?}"),
+            [] if began.elapsed() < Duration::from_secs(5) => {
+                tokio::time::sleep(Duration::from_millis(5)).await
+            }
+            other => panic!("not one line {message:?} of {name}: {other:?}"),
         }
     }
 }
