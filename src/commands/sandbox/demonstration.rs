@@ -108,14 +108,14 @@ fn ocid(id: &str) -> Result<Ocid, String> {
 }
 
 fn table(made: &[Made]) -> String {
-    let mut lines = vec![format!(
-        "{:<12} {:<10} {:>9} {:>10}  {}",
-        "backup of a", "state", "created", "available", "id, and opc-request-id of the create"
-    )];
+    let mut lines =
+        vec![format!("{:<13} {:<11} {:<15} {}", "backup of a", "state", "create took", "available after")];
     for Made { kind, id, request_id, created_in, available_in } in made {
-        let (created, available) = (created_in.as_secs_f64() * 1e3, available_in.as_secs_f64());
-        lines.push(format!("{kind:<12} {:<10} {created:>6.1} ms {available:>8.1} s  {id}", "AVAILABLE"));
-        lines.push(format!("{:>45}{request_id}", ""));
+        let created = format!("{:.1} ms", created_in.as_secs_f64() * 1e3);
+        let available = format!("{:.1} s", available_in.as_secs_f64());
+        lines.push(format!("{kind:<13} {:<11} {created:<15} {available}", "AVAILABLE"));
+        lines.push(format!("  {:<15} {id}", "id"));
+        lines.push(format!("  {:<15} {request_id}", "opc-request-id"));
     }
     lines.join("\n")
 }
