@@ -3,6 +3,7 @@
 use super::Failure;
 use super::connect::Connected;
 use super::connect::connect;
+use super::deepest;
 use super::start_logging;
 use crate::config::Check;
 use crate::config::Given;
@@ -11,6 +12,7 @@ use crate::oci::error::Cause;
 use crate::oci::error::Service;
 use crate::oci::error::TransportKind;
 use crate::oci::probe::Probe;
+use crate::transport::Error as TransportError;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::ExitCode;
@@ -40,7 +42,9 @@ pub(super) async fn run(settings: Check, given: &Given) -> Result<ExitCode, Fail
     for line in wrong(&oci, &error) {
         report.line("OCI", &line);
     }
-    report.line("request id", &error.opc_request_id);
+    if !never_sent(&error.cause) {
+        report.line("request id", &error.opc_request_id);
+    }
     Ok(ExitCode::from(1))
 }
 
@@ -69,11 +73,9 @@ fn clock(oci: &Connected, report: &mut Report) {
 fn wrong(oci: &Connected, error: &oci::Error) -> Vec<String> {
     match &*error.cause {
         Cause::Service(service) => refused(oci, service),
-        Cause::Transport(transport) => {
-            vec![error.cause.describe(), remedy(transport.kind).to_owned()]
-        }
-        Cause::Decode(_) => {
-            vec![error.cause.describe(), foreign(oci)]
+        Cause::Transport(transport) => vec![unreached(transport), remedy(transport.kind).to_owned()],
+        Cause::Decode(unusable) => {
+            vec![unusable.to_string(), foreign(oci)]
         }
         Cause::Credentials(_) | Cause::Deadline { .. } | Cause::Signature(_) | Cause::Internal(_) => {
             vec![error.cause.describe()]
@@ -120,6 +122,24 @@ fn whose(status: u16) -> &'static str {
 
 fn foreign(oci: &Connected) -> String {
     format!("is that OCI at {}? check --endpoint, --region and proxies", oci.endpoint)
+}
+
+fn unreached(error: &TransportError) -> String {
+    let (kind, reason) = (error.kind, deepest(error));
+    if error.source.is_some() {
+        format!("gives no answer: {kind}: {reason}")
+    } else {
+        format!("gives no answer: {kind}")
+    }
+}
+
+/// Whether OCI cannot know of the request.
+fn never_sent(cause: &Cause) -> bool {
+    match cause {
+        Cause::Transport(error) => error.kind.never_sent(),
+        Cause::Credentials(_) | Cause::Signature(_) => true,
+        Cause::Service(_) | Cause::Decode(_) | Cause::Deadline { .. } | Cause::Internal(_) => false,
+    }
 }
 
 fn remedy(kind: TransportKind) -> &'static str {

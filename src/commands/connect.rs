@@ -41,23 +41,23 @@ pub(super) fn connect(upstream: &Upstream, given: &Given) -> Result<Connected, F
     let environment = Environment::read()?;
     let key = load(&upstream.source(Environment::read()?, given))?;
     let resolved = upstream.resolve(&environment, key.region.as_deref(), given)?;
-    joined(key, resolved, given)
+    joined(key, resolved).map_err(|error| unbuilt(&error, upstream, given))
 }
 
 /// The same for an endpoint that is known beforehand.
 #[cfg(feature = "sandbox")]
 pub(super) fn join(source: &Source, resolved: Resolved) -> Result<Connected, Failure> {
-    joined(load(source)?, resolved, &Given::default())
+    joined(load(source)?, resolved).map_err(|error| Failure::Runtime(error.to_string()))
 }
 
 fn load(source: &Source) -> Result<ApiKey, Failure> {
     source.load().map_err(|error| Failure::Setting(told(&error)))
 }
 
-fn joined(key: ApiKey, resolved: Resolved, given: &Given) -> Result<Connected, Failure> {
+fn joined(key: ApiKey, resolved: Resolved) -> Result<Connected, BuildError> {
     let ApiKey { credentials, user, tenancy, mut warnings, places, key, .. } = key;
     warnings.extend(resolved.warnings);
-    let http = HttpClient::new(&resolved.http).map_err(|error| unbuilt(&error, given))?;
+    let http = HttpClient::new(&resolved.http)?;
     let fingerprint = credentials.identity().key.fingerprint().to_owned();
     let credentials: Arc<dyn ProvideCredentials> = Arc::new(StaticCredentials::new(credentials));
     let (clock, tasks) = (Clock::system(), TaskTracker::new());
@@ -84,13 +84,16 @@ fn joined(key: ApiKey, resolved: Resolved, given: &Given) -> Result<Connected, F
     })
 }
 
-fn unbuilt(error: &BuildError, given: &Given) -> Failure {
-    let setting = match error {
-        BuildError::Bundle(_) => given.name("--cert-bundle", "OCI_CLI_CERT_BUNDLE"),
-        BuildError::Proxy(_) => given.name("--proxy", "GATEWAY_PROXY"),
-        BuildError::Tls(_) => "--cert-bundle",
+fn unbuilt(error: &BuildError, upstream: &Upstream, given: &Given) -> Failure {
+    let bundle = given.name("--cert-bundle", "OCI_CLI_CERT_BUNDLE");
+    let problem = match (error, &upstream.cert_bundle) {
+        (BuildError::Bundle(_), Some(path)) => {
+            Problem::with(bundle, format_args!("{}: {error}; PEM certificates are expected", path.display()))
+        }
+        (BuildError::Proxy(_), _) => Problem::with(given.name("--proxy", "GATEWAY_PROXY"), error),
+        (BuildError::Bundle(_) | BuildError::Tls(_), _) => Problem::with(bundle, error),
     };
-    Problem::with(setting, error).into()
+    problem.into()
 }
 
 /// The cause's own line: it names the file, the profile, the key and the remedy.

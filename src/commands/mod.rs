@@ -77,3 +77,12 @@ fn told(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+/// What all the layers in between only pass on.
+fn deepest(error: &dyn std::error::Error) -> String {
+    let mut deepest = error;
+    while let Some(below) = deepest.source() {
+        deepest = below;
+    }
+    deepest.to_string()
+}

@@ -14,6 +14,7 @@ use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
+use clap::builder::TypedValueParser;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -58,6 +59,7 @@ Examples:
 
 The OCI CLI's variables OCI_CLI_USER, OCI_CLI_TENANCY, OCI_CLI_FINGERPRINT, OCI_CLI_KEY_FILE,
 OCI_CLI_KEY_CONTENT and OCI_CLI_PASSPHRASE beat the configuration file, and need none.
+RUST_LOG chooses log lines by level and target, as in `info,oci_backup_gateway=debug` (default: info).
 SIGTERM or SIGINT drains, a second one ends at once.
 Exit code: 0 after a drain, 1 after a failure at run time, 2 when a setting is wrong.";
 
@@ -92,6 +94,7 @@ pub struct Serve {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  oci-backup-gateway check\n  oci-backup-gateway check --profile BACKUPS\n\n\
+    RUST_LOG chooses log lines by level and target (default: off).\n\
     Exit code: 0 when OCI takes the credential, 1 when it does not, 2 when a setting is wrong."
 )]
 #[expect(missing_docs, reason = "the flags' help says it")]
@@ -160,7 +163,8 @@ pub struct Upstream {
         value_parser = NonEmptyStringValueParser::new())]
     pub profile: Option<String>,
     /// The region to call, by name or short code [default: the profile's]
-    #[arg(long, env = "OCI_CLI_REGION", value_name = "REGION", value_parser = region)]
+    #[arg(long, env = "OCI_CLI_REGION", value_name = "REGION",
+        value_parser = NonEmptyStringValueParser::new().try_map(region))]
     pub region: Option<String>,
     /// The base URL to call in place of https://iaas.{region}.{domain}; /20160918 is added
     #[arg(long, env = "OCI_CLI_ENDPOINT", value_name = "URL", value_parser = Endpoint::parse)]
@@ -181,8 +185,7 @@ pub struct Upstream {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Logs")]
 pub struct Log {
-    /// How log lines look, on standard error [default: text on a terminal, else json]; the variable RUST_LOG
-    /// chooses lines by target and level [default: info for serve, warn for sandbox, off for check]
+    /// How log lines look, on standard error [default: text on a terminal, else json]
     #[arg(long, env = "GATEWAY_LOG_FORMAT", value_name = "json|text", hide_possible_values = true)]
     pub log_format: Option<LogFormat>,
     /// The filter RUST_LOG, by target and level
@@ -207,6 +210,7 @@ Examples:
   RUST_LOG=info oci-backup-gateway sandbox --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0
   oci-backup-gateway sandbox --upstream-only --oci-listen 127.0.0.1:8080 --write-config ./sandbox
 
+RUST_LOG chooses log lines by level and target (default: warn; info shows each call).
 Exit code: 0 after a drain, 1 when a backup failed or at another failure, 2 when a setting is wrong.";
 
 /// `sandbox`

@@ -91,8 +91,8 @@ impl Mistake {
         };
         match value.as_str() {
             "" => Problem::with(&name, format_args!("is empty; {expected}")),
-            // A URL with a password in it.
-            value if value.contains('@') => Problem::with(&name, expected),
+            // A URL with a password in it, or a key in the wrong place.
+            value if value.contains('@') || value.contains("PRIVATE KEY") => Problem::with(&name, expected),
             value => Problem::with(&name, format_args!("{value:?}: {expected}")),
         }
     }

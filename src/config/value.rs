@@ -1,5 +1,6 @@
 //! Values of flags that clap does not know by itself.
 
+use crate::region::ParseRegionError;
 use crate::region::Regions;
 use crate::region::Sources;
 use http::Uri;
@@ -34,9 +35,8 @@ pub(super) fn switch(text: &str) -> Result<bool, &'static str> {
 }
 
 /// What may be a region's name, code or domain. Whether there is such a region is nobody's to know.
-pub(super) fn region(text: &str) -> Result<String, String> {
-    let known = Regions::new(Sources::default()).resolve(text);
-    known.map(|_region| text.to_owned()).map_err(|error| error.to_string())
+pub(super) fn region(text: String) -> Result<String, ParseRegionError> {
+    Regions::new(Sources::default()).resolve(&text).map(|_region| text)
 }
 
 /// A proxy's URL, perhaps with a name and a password.

@@ -240,6 +240,9 @@ impl Parts<'_> {
     }
 
     fn key_from_file(&self, path: Located<String>) -> Result<LoadedKey, ConfigError> {
+        if path.value.contains("PRIVATE KEY") {
+            return Err(ConfigError::new(path.place, Problem::KeyForPath));
+        }
         let expanded = expand(Path::new(&path.value), self.home)
             .map_err(|problem| ConfigError::new(&path.place, problem))?;
         let place = format!("{} ({})", expanded.display(), path.place);

@@ -13,6 +13,7 @@ use crate::rpc::metadata::OPC_REQUEST_ID;
 use std::net::SocketAddr;
 use std::time::Duration;
 use std::time::Instant;
+use tonic::Code;
 use tonic::Response;
 use tonic::transport::Channel;
 
@@ -49,7 +50,10 @@ async fn boot_volume(caller: &mut BackupServiceClient<Channel>, oci: &oci::Clien
         display_name: Some("first boot volume backup".to_owned()),
         ..pb::CreateBootVolumeBackupRequest::default()
     };
-    let response = caller.create_boot_volume_backup(request).await.map_err(|status| status.to_string())?;
+    let response = caller
+        .create_boot_volume_backup(request)
+        .await
+        .map_err(|status| refused(status.code(), status.message()))?;
     let (created_in, request_id) = (began.elapsed(), request_id(&response));
     let id = response.into_inner().boot_volume_backup.map(|backup| backup.id).unwrap_or_default();
     let backup = GetBootVolumeBackup { id: ocid(&id)? };
@@ -68,7 +72,10 @@ async fn volume(caller: &mut BackupServiceClient<Channel>, oci: &oci::Client) ->
         display_name: Some("first volume backup".to_owned()),
         ..pb::CreateVolumeBackupRequest::default()
     };
-    let response = caller.create_volume_backup(request).await.map_err(|status| status.to_string())?;
+    let response = caller
+        .create_volume_backup(request)
+        .await
+        .map_err(|status| refused(status.code(), status.message()))?;
     let (created_in, request_id) = (began.elapsed(), request_id(&response));
     let id = response.into_inner().volume_backup.map(|backup| backup.id).unwrap_or_default();
     let backup = GetVolumeBackup { id: ocid(&id)? };
@@ -96,6 +103,10 @@ async fn follow(
             Err(error) => return Err(error.cause.describe()),
         }
     }
+}
+
+fn refused(code: Code, message: &str) -> String {
+    format!("the gateway answered {code:?}: {message}")
 }
 
 fn request_id<T>(response: &Response<T>) -> String {
