@@ -67,17 +67,6 @@ fn start_logging(log: &config::Log, filter: &str) -> Result<(), Failure> {
         .map_err(|error| Failure::Setting(format!("RUST_LOG: {error}")))
 }
 
-/// An error with the reasons below it, in one line.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut below = error.source();
-    while let Some(reason) = below {
-        text.push_str(&format!(": {reason}"));
-        below = reason.source();
-    }
-    text
-}
-
 /// What all the layers in between only pass on.
 fn deepest(error: &dyn std::error::Error) -> String {
     let mut deepest = error;

@@ -12,7 +12,6 @@ use crate::commands::connect::join;
 use crate::commands::serve;
 use crate::commands::signals::Signals;
 use crate::commands::start_logging;
-use crate::commands::told;
 use crate::config;
 use crate::config::Given;
 use crate::config::Problem;
@@ -138,6 +137,17 @@ fn connect(sandbox: &Sandbox, settings: &config::Sandbox) -> Result<Connected, F
             warnings: Vec::new(),
         },
     )
+}
+
+/// An error with the reasons below it, in one line.
+fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(reason) = below {
+        text.push_str(&format!(": {reason}"));
+        below = reason.source();
+    }
+    text
 }
 
 /// A line for the newcomer. Whoever closed standard output does not want to know.
