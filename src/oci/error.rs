@@ -13,7 +13,7 @@ use std::time::Duration;
 pub use crate::transport::Kind as TransportKind;
 
 /// A failed call.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{operation} failed")]
 pub struct Error {
     /// What went wrong last.

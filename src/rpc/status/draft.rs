@@ -8,6 +8,7 @@ use crate::rpc::field::Violations;
 use crate::rpc::metadata;
 use crate::rpc::metadata::GRPC_RETRY_PUSHBACK_MS;
 use crate::rpc::metadata::OPC_REQUEST_ID;
+use http::HeaderMap;
 use std::collections::HashMap;
 use std::time::Duration;
 use tonic::Status;
@@ -70,7 +71,7 @@ impl Draft {
         Self {
             row,
             message,
-            operation: operation.to_owned(),
+            operation: cut(operation, 64).to_owned(),
             opc_request_id: opc_request_id.to_owned(),
             region: String::new(),
             attempts: 0,
@@ -92,10 +93,9 @@ impl Draft {
         for violation in wanted {
             // In the details, in base64, with its tags and lengths.
             let size = (violation.field.len() + violation.problem.len() + 12) * 4 / 3;
-            if size > room {
-                break;
-            }
-            room -= size;
+            // One that is too long does not keep shorter ones out.
+            let Some(rest) = room.checked_sub(size) else { continue };
+            room = rest;
             self.violations.kept.push(violation);
         }
         loop {
@@ -133,7 +133,12 @@ impl Draft {
         }
         match (self.row.detail, &self.subject) {
             (Detail::Resource, Some(id)) => {
-                details.set_resource_info(id.resource_type(), id.as_str(), "", "missing, or not allowed");
+                details.set_resource_info(
+                    id.resource_type(),
+                    id.as_str(),
+                    "",
+                    "this, or another resource that the request names, is missing or not allowed",
+                );
             }
             (Detail::Quota, _) => {
                 let subject = format!("region:{}", self.region);
@@ -181,16 +186,14 @@ impl Draft {
     }
 }
 
-/// What the status takes on the wire: names and values of its metadata, the message percent-encoded and the
-/// details in base64.
+/// What the status takes on the wire, as tonic itself writes it: the message percent-encoded, the details in
+/// base64.
 fn size(status: &Status) -> usize {
-    let message: usize =
-        status.message().bytes().map(|byte| if matches!(byte, b' '..=b'~') { 1 } else { 3 }).sum();
-    let details = status.details().len() * 4 / 3 + 4;
-    let metadata: usize =
-        status.metadata().as_ref().iter().map(|(key, value)| key.as_str().len() + value.len()).sum();
-    let names = "grpc-status".len() + "grpc-message".len() + "grpc-status-details-bin".len() + 2;
-    message + details + metadata + names
+    let mut headers = HeaderMap::new();
+    match status.add_header(&mut headers) {
+        Ok(()) => headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum(),
+        Err(_unfit) => usize::MAX,
+    }
 }
 
 /// At most `limit` bytes, cut between characters.
