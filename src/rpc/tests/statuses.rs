@@ -219,6 +219,16 @@ fn a_violation_that_is_too_long_hides_no_other() {
 }
 
 #[test]
+fn the_name_of_an_rpc_that_does_not_exist_is_told_in_part() {
+    let name = "Get".repeat(3000);
+    let status = Refusal::Unimplemented(String::new()).status(&name, &RequestId::generate());
+    let details = status.get_error_details();
+    let told = &details.error_info().unwrap().metadata["operation"];
+    assert!(name.starts_with(told) && (33..=64).contains(&told.len()), "{told}");
+    is_sound(&status.into_http::<()>().into_parts().0.headers, &details).unwrap();
+}
+
+#[test]
 fn codes_of_oci_become_reasons_or_give_way_to_the_http_status() {
     let long = format!("A{}", "b".repeat(62));
     let too_long = format!("A{}", "b".repeat(63));

@@ -35,7 +35,6 @@ impl Tag {
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "only such whole numbers are made as an f64 holds")]
     pub(super) fn proto(&self) -> Value {
         let kind = match self {
             Self::Null => Kind::NullValue(0),
