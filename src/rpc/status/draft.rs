@@ -16,9 +16,9 @@ use tonic_types::ErrorDetails;
 use tonic_types::FieldViolation;
 use tonic_types::StatusExt;
 
-/// A status of more than about 8 KiB is replaced by the client's own error; this leaves room for what
-/// proxies add.
-const MAX_STATUS: usize = 4096;
+/// A status of more than about 8 KiB is replaced by the client's own error. The contract's 4 KiB leave room for
+/// what proxies add; these, for the token that the server tells back where the message was never read.
+const MAX_STATUS: usize = 4000;
 
 /// Longer messages are cut, so that details have room: the wire holds a message twice, alone and in them.
 const MAX_MESSAGE: usize = 1024;
