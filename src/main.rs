@@ -2,6 +2,7 @@
 
 use oci_backup_gateway::commands;
 use oci_backup_gateway::config;
+use oci_backup_gateway::config::Unparsed;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -9,11 +10,11 @@ use std::process::ExitCode;
 async fn main() -> ExitCode {
     let ended = match config::parse() {
         Ok(cli) => commands::run(cli).await,
-        Err(Ok(text)) => {
-            let _ = std::io::stdout().write_all(text.as_bytes());
+        Err(Unparsed::Text(text)) => {
+            let _ = text.print();
             return ExitCode::SUCCESS;
         }
-        Err(Err(problem)) => Err(problem.into()),
+        Err(Unparsed::Mistake(problem)) => Err(problem.into()),
     };
     ended.unwrap_or_else(|failure| {
         let _ = writeln!(std::io::stderr(), "oci-backup-gateway: {failure}");
