@@ -8,6 +8,8 @@ mod field;
 pub mod metadata;
 mod resource;
 pub mod status;
+#[cfg(test)]
+mod tests;
 
 use crate::oci;
 use crate::oci::Answer;
