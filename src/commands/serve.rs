@@ -13,6 +13,10 @@ use crate::server::Reflection;
 use crate::server::Server;
 use crate::server::deadline;
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// For callers who give no deadline, where the operator does not say either.
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Settings → logs → credential and client → server → signal → drain.
 pub(super) async fn run(settings: Serve, given: &Given) -> Result<ExitCode, Failure> {
@@ -38,7 +42,8 @@ pub(super) async fn run(settings: Serve, given: &Given) -> Result<ExitCode, Fail
 
 /// The server's part of the settings.
 pub(super) fn config(listen: &Listen, given: &Given) -> Result<server::Config, Failure> {
-    let (default, max) = (listen.default_deadline, listen.max_deadline);
+    let max = listen.max_deadline;
+    let default = listen.default_deadline.unwrap_or(DEFAULT_DEADLINE.min(max));
     if default > max {
         let longest = given.name("--max-deadline", "GATEWAY_MAX_DEADLINE");
         let problem = format!("{default:?} is longer than {longest}, {max:?}; at most that is expected");

@@ -133,10 +133,10 @@ pub struct Listen {
     /// Do not serve the proto by gRPC reflection
     #[arg(long, env = "GATEWAY_NO_REFLECTION", action = ArgAction::SetTrue, value_parser = switch)]
     pub no_reflection: bool,
-    /// The deadline of callers who give none
-    #[arg(long, env = "GATEWAY_DEFAULT_DEADLINE", value_name = "DURATION", default_value = "30s",
-        value_parser = duration, help_heading = "Time")]
-    pub default_deadline: Duration,
+    /// The deadline of callers who give none [default: 30s, or the longest if that is less]
+    #[arg(long, env = "GATEWAY_DEFAULT_DEADLINE", value_name = "DURATION", value_parser = duration,
+        help_heading = "Time")]
+    pub default_deadline: Option<Duration>,
     /// The longest deadline; longer ones are cut to it
     #[arg(long, env = "GATEWAY_MAX_DEADLINE", value_name = "DURATION", default_value = "60s",
         value_parser = duration, help_heading = "Time")]

@@ -17,6 +17,7 @@ use crate::region::Regions;
 use crate::region::Sources;
 use crate::transport::reqwest::Config as HttpConfig;
 use crate::transport::reqwest::Trust;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// Everything that is needed to call OCI, but the credential.
@@ -58,8 +59,7 @@ impl Upstream {
         profiles_region: Option<&str>,
         given: &Given,
     ) -> Result<Resolved, Problem> {
-        let regions = regions(environment);
-        let mut warnings = regions.warnings().to_vec();
+        let (regions, mut warnings) = regions(environment);
         let region = match (&self.region, profiles_region) {
             (Some(text), _) => Some((given.name("--region", "OCI_CLI_REGION"), text.as_str())),
             (None, Some(text)) => Some(("the profile's region", text)),
@@ -85,7 +85,8 @@ impl Upstream {
             }
         };
         let http = self.http(&endpoint, given)?;
-        let region = region.map_or_else(String::new, |region| region.id().to_owned());
+        let asked = region.as_ref().filter(|_| self.endpoint.is_none() || self.region.is_some());
+        let region = called(&endpoint, &regions, asked);
         let oci = OciConfig { endpoint, attempt_timeout: self.attempt_timeout, region, regions };
         Ok(Resolved { oci, http, warnings })
     }
@@ -96,6 +97,13 @@ impl Upstream {
             let unreadable = |error| Problem::with(name, format_args!("{}: {error}", path.display()));
             std::fs::read(path).map_err(unreadable)
         };
+        if self.proxy.is_some() && !endpoint.is_secure() {
+            let name = given.name("--proxy", "GATEWAY_PROXY");
+            return Err(Problem::with(
+                name,
+                "cannot be used with an http endpoint: signed requests would leave the machine in clear",
+            ));
+        }
         let bundle = self.cert_bundle.as_ref().map(read).transpose()?;
         let trust = match bundle {
             _ if !endpoint.is_secure() => Trust::Plaintext,
@@ -120,13 +128,31 @@ fn assumed(region: &Region) -> Option<String> {
         .then(|| format!("the region {id} is not known; {domain} is assumed to be its domain"))
 }
 
-/// The table of regions and what the operator's machine adds to it, where the SDKs look for it.
-fn regions(environment: &Environment) -> Regions {
+/// The table of regions and what the operator's machine adds to it, where the SDKs look for it; and a line
+/// when that is there and cannot be read.
+fn regions(environment: &Environment) -> (Regions, Vec<String>) {
     let file = environment.home.as_ref().map(|home| home.join(".oci/regions-config.json"));
-    let regions_config = file.and_then(|path| std::fs::read_to_string(path).ok());
-    Regions::new(Sources {
+    let (mut regions_config, mut warnings) = (None, Vec::new());
+    if let Some(path) = file {
+        match std::fs::read_to_string(&path) {
+            Ok(text) => regions_config = Some(text),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => warnings.push(format!("{} is ignored: {error}", path.display())),
+        }
+    }
+    let regions = Regions::new(Sources {
         regions_config: regions_config.as_deref(),
         region_metadata: environment.region_metadata.as_deref(),
         default_realm: environment.default_realm.as_deref(),
-    })
+    });
+    warnings.extend_from_slice(regions.warnings());
+    (regions, warnings)
+}
+
+/// The region that a call goes to, as far as that is known: `--endpoint` may lead elsewhere than the profile's
+/// region, and then its host says so, or nobody does.
+fn called(url: &Endpoint, regions: &Regions, asked: Option<&Region>) -> String {
+    let host = url.authority().strip_prefix("iaas.").and_then(|rest| rest.split('.').next());
+    let known = host.and_then(|label| regions.known(label));
+    known.or(asked.map(Region::id)).unwrap_or_default().to_owned()
 }

@@ -42,7 +42,7 @@ fn help_shows_the_variable_and_the_default_of_every_flag() {
         ("GATEWAY_LISTEN", "127.0.0.1:50051", &["serve", "sandbox", "healthcheck"][..]),
         ("GATEWAY_ADMIN_LISTEN", "127.0.0.1:9464", &["serve", "sandbox"]),
         ("GATEWAY_NO_REFLECTION", "", &["serve", "sandbox"]),
-        ("GATEWAY_DEFAULT_DEADLINE", "30s", &["serve", "sandbox"]),
+        ("GATEWAY_DEFAULT_DEADLINE", "30s, or the longest if that is less", &["serve", "sandbox"]),
         ("GATEWAY_MAX_DEADLINE", "60s", &["serve", "sandbox"]),
         ("GATEWAY_MAX_CONNECTION_AGE", "15m", &["serve", "sandbox"]),
         ("GATEWAY_DRAIN_TIMEOUT", "25s", &["serve", "sandbox"]),

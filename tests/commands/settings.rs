@@ -261,14 +261,15 @@ async fn a_flag_beats_its_variable_and_that_the_default() {
     let bad = good("serve", &upstream).env("OCI_CLI_PROFILE", "BY_VARIABLE").arg("--profile=BY_FLAG");
     assert!(bad.run().refusal(2).contains("profile BY_FLAG (from --profile)"));
 
-    let deadlines = good("serve", &upstream).env("GATEWAY_MAX_DEADLINE", "20s");
+    let deadlines =
+        || good("serve", &upstream).env("GATEWAY_MAX_DEADLINE", "20s").arg("--default-deadline=30s");
     assert_eq!(
-        deadlines.run().refusal(2),
+        deadlines().run().refusal(2),
         "--default-deadline: 30s is longer than GATEWAY_MAX_DEADLINE, 20s; at most that is expected"
     );
-    let mut deadlines =
-        good("serve", &upstream).env("GATEWAY_MAX_DEADLINE", "20s").arg("--max-deadline=40s").start();
-    deadlines.address();
+    deadlines().arg("--max-deadline=40s").start().address();
+    // The default of the one makes way for the other.
+    good("serve", &upstream).env("GATEWAY_MAX_DEADLINE", "20s").start().address();
 }
 
 #[test]

@@ -28,8 +28,8 @@ use std::time::Duration;
 use tonic::Code;
 use tonic::Status;
 
-/// A status, for rooms that pass one on but make none.
-pub type Refused = Status;
+/// A status, for who passes one on but makes none.
+pub(super) type Refused = Status;
 
 /// What OCI answered.
 const OCI: &str = "oci.oraclecloud.com";
