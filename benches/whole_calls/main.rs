@@ -1,7 +1,8 @@
 //! Whole calls through the release binary: what one costs, what it adds, how soon the gateway serves and how
 //! much memory it takes. Exits 1 when a promise of `SPECIFICATION.md` is not kept.
 //!
-//! `cargo bench --bench whole_calls`, or with `-- --quick` for a first impression.
+//! `cargo bench --bench whole_calls`, or with `-- --quick` for a first impression, or with the parts that
+//! matter: `-- start memory latency cost`.
 //!
 //! The gateway is a process of its own, so that its processor time and memory are its own; its log goes as
 //! JSON into a pipe that is read. Callers and an upstream that answers at once live in this process. The
@@ -56,11 +57,25 @@ async fn run() -> Outcome<ExitCode> {
     let directory = tempfile::tempdir()?;
     let setting = setting(directory.path().to_owned()).await?;
     let mut kept = true;
-    kept &= show(&start::measure(&setting).await?)?;
-    kept &= show(&memory::measure(&setting).await?)?;
-    kept &= show(&latency::measure(&setting).await?)?;
-    kept &= show(&cost::measure(&setting).await?)?;
+    if asked("start") {
+        kept &= show(&start::measure(&setting).await?)?;
+    }
+    if asked("memory") {
+        kept &= show(&memory::measure(&setting).await?)?;
+    }
+    if asked("latency") {
+        kept &= show(&latency::measure(&setting).await?)?;
+    }
+    if asked("cost") {
+        kept &= show(&cost::measure(&setting).await?)?;
+    }
     Ok(if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whether this part was named, or none was.
+fn asked(part: &str) -> bool {
+    let mut parts = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).peekable();
+    parts.peek().is_none() || parts.any(|asked| asked == part)
 }
 
 /// Prints figures, and says whether all their promises are kept.
