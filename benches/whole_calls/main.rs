@@ -15,6 +15,7 @@ mod gateway;
 mod latency;
 mod memory;
 mod processor;
+mod quiet;
 mod signer;
 mod start;
 mod upstream;

@@ -17,6 +17,17 @@ pub(crate) fn of_process(pid: u32) -> Outcome<Duration> {
     Ok(TICK * ticks)
 }
 
+/// What everybody on the machine has used so far, with what the hypervisor gave to other machines.
+pub(crate) fn of_machine() -> Outcome<Duration> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let all = stat.lines().next().ok_or("an empty /proc/stat")?.split_whitespace().skip(1);
+    // user nice system idle iowait irq softirq steal guest guest_nice (proc_stat(5)); user holds guest already.
+    let idle = 3..=4;
+    let busy = all.take(8).enumerate().filter(|(field, _)| !idle.contains(field));
+    let ticks: u32 = busy.map(|(_, ticks)| ticks.parse::<u32>()).sum::<Result<_, _>>()?;
+    Ok(TICK * ticks)
+}
+
 /// What the calling thread has used so far.
 pub(crate) fn of_this_thread() -> Outcome<Duration> {
     let schedstat = fs::read_to_string("/proc/thread-self/schedstat")?;
