@@ -79,10 +79,11 @@ impl From<Cause> for Failure {
 }
 
 impl Caller {
-    /// The region that `subject` is in, if that is not the gateway's.
+    /// The region that `subject` is in, if that is not the gateway's. A gateway with nothing but an endpoint
+    /// does not know its own.
     pub(super) fn elsewhere(&self, subject: &Ocid) -> Option<Box<str>> {
         let region = self.regions.canonical(subject.region()?);
-        (*region != *self.region).then(|| region.into())
+        (!self.region.is_empty() && *region != *self.region).then(|| region.into())
     }
 
     /// Makes one attempt within `timeout`: with a fresh date and signature, but the same bytes, retry token

@@ -12,6 +12,7 @@ use super::operation::Operation;
 use super::request::Idempotency;
 use super::request::Request;
 use crate::transport::retry;
+use crate::transport::retry::Fate;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -153,7 +154,9 @@ impl<O: Operation> Exchange<O> {
         }
         let result =
             self.client.caller.attempt(&self.operation, &self.request, &self.call.request_id, timeout).await;
-        self.client.standing.note(result.as_ref().err().map(|failure| &*failure.cause));
+        if !matches!(&result, Err(failure) if failure.fate == Fate::Corrected) {
+            self.client.standing.note(result.as_ref().err().map(|failure| &*failure.cause));
+        }
         let mut progress = self.progress();
         progress.attempt = Attempt::Ended;
         if let Err(failure) = &result {

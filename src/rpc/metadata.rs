@@ -4,6 +4,7 @@ use crate::oci::Answer;
 use crate::oci::request_id::RequestId;
 use crate::oci::retry_token::RetryToken;
 use http::HeaderMap;
+use http::HeaderValue;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::metadata::MetadataMap;
 
@@ -25,6 +26,13 @@ pub fn request_id(headers: &HeaderMap) -> RequestId {
         .get(OPC_REQUEST_ID)
         .and_then(|value| RequestId::parse(value.to_str().ok()?))
         .unwrap_or_else(RequestId::generate)
+}
+
+/// The caller's token from its metadata, to be told back where the message was never read.
+#[must_use]
+pub fn told_retry_token(headers: &HeaderMap) -> Option<HeaderValue> {
+    let value = headers.get(OPC_RETRY_TOKEN)?;
+    RetryToken::parse(value.to_str().ok()?).ok().map(|_well_formed| value.clone())
 }
 
 /// What the caller's metadata says about the retry token; `Some(Err(()))` is a value that is no text.

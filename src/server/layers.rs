@@ -61,14 +61,16 @@ async fn log(request: Request, next: Next) -> Response {
 
 async fn refine(request: Request, next: Next) -> Response {
     let (operation, call) = (operation(&request), call(&request));
+    let retry_token = metadata::told_retry_token(request.headers());
     let mut response = next.run(request).await;
     if let Some(refusal) = status::refine(response.headers()) {
         response = refuse(refusal, &operation, &call);
     }
-    if !response.headers().contains_key(OPC_REQUEST_ID)
-        && let Ok(value) = HeaderValue::from_str(call.request_id.as_str())
-    {
-        response.headers_mut().insert(OPC_REQUEST_ID, value);
+    let request_id = HeaderValue::from_str(call.request_id.as_str()).ok();
+    for (key, value) in [(OPC_REQUEST_ID, request_id), (OPC_RETRY_TOKEN, retry_token)] {
+        if let Some(value) = value {
+            response.headers_mut().entry(key).or_insert(value);
+        }
     }
     response
 }

@@ -159,6 +159,8 @@ fn reflected(routes: Routes, reflection: Reflection) -> Result<Routes, StartErro
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // For tools that show the details of errors.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     // Older clients ask v1alpha only.
     let v1 = builder().build_v1().map_err(StartError::Reflection)?;

@@ -76,6 +76,7 @@ async fn what_is_left_decides_whether_an_attempt_may_start() {
         let answer =
             raw::call(rig.server.address(), raw::CREATE_VOLUME_BACKUP, &headers, message.clone()).await;
         assert_eq!(answer.status.code(), Code::DeadlineExceeded, "{timeout}: {answer:?}");
+        assert!(answer.headers.contains_key("opc-request-id"), "{timeout}");
         let info = answer.status.get_error_details().error_info().unwrap().clone();
         assert_eq!(info.metadata["outcome"], "NOT_STARTED", "{timeout}");
     }

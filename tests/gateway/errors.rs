@@ -318,6 +318,18 @@ async fn not_found_says_that_oci_does_not_tell_and_names_a_foreign_region() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_does_not_know_its_region_calls_no_volume_foreign() {
+    let rig = Rig::with(Setup { region: String::new(), ..Setup::default() }).await;
+    let request = oci_backup_gateway::pb::CreateVolumeBackupRequest {
+        volume_id: "ocid1.volume.oc1.phx.missing".to_owned(),
+        ..create()
+    };
+    let status = rig.caller.clone().create_volume_backup(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound);
+    assert!(!status.message().contains("its region"), "{}", status.message());
+}
+
+#[tokio::test]
 async fn a_retry_after_of_ocis_reaches_the_application() {
     let rig = Rig::start().await;
     rig.break_next(Fault::status(429, "TooManyRequests", "slow down").header("retry-after", "3600"));

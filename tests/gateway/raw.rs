@@ -7,10 +7,10 @@ use tokio::net::TcpStream;
 use tonic::Status;
 
 /// The RPC that raw calls are for.
-pub const CREATE_VOLUME_BACKUP: &str = "/ocibackup.v1.BackupService/CreateVolumeBackup";
+pub(crate) const CREATE_VOLUME_BACKUP: &str = "/ocibackup.v1.BackupService/CreateVolumeBackup";
 
 /// An HTTP/2 connection to the gateway.
-pub async fn connect(gateway: SocketAddr) -> SendRequest<bytes::Bytes> {
+pub(crate) async fn connect(gateway: SocketAddr) -> SendRequest<bytes::Bytes> {
     let stream = TcpStream::connect(gateway).await.unwrap();
     let (requests, connection) = h2::client::handshake(stream).await.unwrap();
     tokio::spawn(connection);
@@ -19,15 +19,15 @@ pub async fn connect(gateway: SocketAddr) -> SendRequest<bytes::Bytes> {
 
 /// What a call was answered with.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The headers; of a call that failed, with the status in them.
-    pub headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     /// The status, from wherever it was.
-    pub status: Status,
+    pub(crate) status: Status,
 }
 
 /// One unary call with these headers and these bytes.
-pub async fn call(gateway: SocketAddr, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+pub(crate) async fn call(gateway: SocketAddr, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
     let mut request = http::Request::post(format!("http://{gateway}{path}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers");
@@ -49,7 +49,7 @@ pub async fn call(gateway: SocketAddr, path: &str, headers: &[(&str, &str)], bod
 }
 
 /// A message in gRPC's frame: no compression, its length, its bytes.
-pub fn frame(message: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(message: &[u8]) -> Vec<u8> {
     let mut framed = vec![0];
     framed.extend_from_slice(&u32::try_from(message.len()).unwrap().to_be_bytes());
     framed.extend_from_slice(message);

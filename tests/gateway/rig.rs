@@ -33,26 +33,26 @@ use tonic::transport::Channel;
 use zeroize::Zeroizing;
 
 /// One key pair for all tests: making one takes longer than most of them.
-pub static IDENTITY: LazyLock<Identity> = LazyLock::new(|| Identity::generate().unwrap());
+pub(crate) static IDENTITY: LazyLock<Identity> = LazyLock::new(|| Identity::generate().unwrap());
 
 /// What a test wants different.
-pub struct Setup {
+pub(crate) struct Setup {
     /// The sandbox's clock.
-    pub sandbox_now: sandbox::Now,
+    pub(crate) sandbox_now: sandbox::Now,
     /// How the sandbox is reached.
-    pub transport: sandbox::Transport,
+    pub(crate) transport: sandbox::Transport,
     /// Whom the gateway signs as.
-    pub identity: Identity,
+    pub(crate) identity: Identity,
     /// Which upstream it calls; the sandbox without it.
-    pub endpoint: Option<String>,
+    pub(crate) endpoint: Option<String>,
     /// Whom it trusts; the sandbox's authority without it.
-    pub trust: Option<Trust>,
+    pub(crate) trust: Option<Trust>,
     /// The gateway's region.
-    pub region: String,
+    pub(crate) region: String,
     /// One attempt.
-    pub attempt_timeout: Duration,
+    pub(crate) attempt_timeout: Duration,
     /// Everything of the server.
-    pub server: server::Config,
+    pub(crate) server: server::Config,
 }
 
 impl Default for Setup {
@@ -81,7 +81,7 @@ impl Default for Setup {
 }
 
 /// A clock that is behind by so much.
-pub fn clock(behind: Duration) -> sandbox::Now {
+pub(crate) fn clock(behind: Duration) -> sandbox::Now {
     let clock = Clock::system();
     Arc::new(move || clock.now() - behind)
 }
@@ -91,20 +91,20 @@ fn local() -> SocketAddr {
 }
 
 /// A gateway, its OCI and a caller.
-pub struct Rig {
-    pub sandbox: Sandbox,
-    pub server: Server,
-    pub caller: BackupServiceClient<Channel>,
-    pub clock: Clock,
-    pub tasks: TaskTracker,
+pub(crate) struct Rig {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) server: Server,
+    pub(crate) caller: BackupServiceClient<Channel>,
+    pub(crate) clock: Clock,
+    pub(crate) tasks: TaskTracker,
 }
 
 impl Rig {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(Setup::default()).await
     }
 
-    pub async fn with(setup: Setup) -> Self {
+    pub(crate) async fn with(setup: Setup) -> Self {
         let sandbox = Sandbox::start(sandbox::Config {
             oci_listen: local(),
             control_listen: local(),
@@ -138,29 +138,19 @@ impl Rig {
     }
 
     /// Makes the next request that reaches OCI meet this fault.
-    pub fn break_next(&self, fault: Fault) {
+    pub(crate) fn break_next(&self, fault: Fault) {
         self.sandbox.inject(FaultRule::new(fault)).unwrap();
     }
 
-    /// Makes every request that reaches OCI meet this fault.
-    pub fn break_all(&self, fault: Fault) {
-        self.sandbox.inject(FaultRule::new(fault).forever()).unwrap();
-    }
-
     /// Creates that have reached OCI; while a credential is refused, readiness asks harmless things besides.
-    pub fn creates(&self) -> Vec<Attempt> {
+    pub(crate) fn creates(&self) -> Vec<Attempt> {
         let attempts = self.sandbox.ledger().attempts;
         attempts.into_iter().filter(|attempt| attempt.method == "POST").collect()
-    }
-
-    /// Backups that exist.
-    pub fn commits(&self) -> usize {
-        self.sandbox.ledger().commits.len()
     }
 }
 
 /// A client of its own connection.
-pub async fn caller(gateway: SocketAddr) -> BackupServiceClient<Channel> {
+pub(crate) async fn caller(gateway: SocketAddr) -> BackupServiceClient<Channel> {
     BackupServiceClient::connect(format!("http://{gateway}")).await.unwrap()
 }
 
@@ -182,7 +172,7 @@ fn credentials(identity: &Identity) -> Arc<dyn ProvideCredentials> {
 }
 
 /// A create of a volume that nobody else uses, with a token of its own.
-pub fn create() -> pb::CreateVolumeBackupRequest {
+pub(crate) fn create() -> pb::CreateVolumeBackupRequest {
     pb::CreateVolumeBackupRequest {
         volume_id: volume(),
         retry_token: Some(format!("token-{}", unique())),
@@ -191,7 +181,7 @@ pub fn create() -> pb::CreateVolumeBackupRequest {
 }
 
 /// The same for a boot volume.
-pub fn create_boot() -> pb::CreateBootVolumeBackupRequest {
+pub(crate) fn create_boot() -> pb::CreateBootVolumeBackupRequest {
     pb::CreateBootVolumeBackupRequest {
         boot_volume_id: format!("ocid1.bootvolume.oc1.iad.{}", unique()),
         retry_token: Some(format!("token-{}", unique())),
@@ -200,7 +190,7 @@ pub fn create_boot() -> pb::CreateBootVolumeBackupRequest {
 }
 
 /// A volume that nobody else uses.
-pub fn volume() -> String {
+pub(crate) fn volume() -> String {
     format!("ocid1.volume.oc1.iad.{}", unique())
 }
 

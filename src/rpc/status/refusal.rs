@@ -25,7 +25,7 @@ pub enum Refusal {
     TooLarge,
     /// The message is no protobuf, or uses an encoding that is not spoken here.
     Undecodable(String),
-    /// No such RPC in this version.
+    /// No such RPC in this version, or an encoding that is not spoken here.
     Unimplemented(String),
     /// The deadline passed before the handler had an answer.
     Deadline,
@@ -120,6 +120,9 @@ pub fn refine(headers: &HeaderMap) -> Option<Refusal> {
         // tonic's decoder: a message over the limit (gRPC's own libraries never answer OUT_OF_RANGE).
         Code::OutOfRange => Some(Refusal::TooLarge),
         Code::Internal | Code::InvalidArgument => Some(Refusal::Undecodable(said)),
+        Code::Unimplemented if said.is_empty() => {
+            Some(Refusal::Unimplemented("this version has no such RPC".to_owned()))
+        }
         Code::Unimplemented => Some(Refusal::Unimplemented(said)),
         Code::Cancelled | Code::DeadlineExceeded => Some(Refusal::Deadline),
         _ => Some(Refusal::Panic),
