@@ -1,4 +1,5 @@
-# The everyday commands. CI installs the tools (`.ci/run`) and runs `just ci`: nothing that cannot be run here.
+# The everyday commands. CI installs the tools (`.ci/run`) and runs the steps of `just ci`: nothing that
+# cannot be run here. `cargo test` needs none of this.
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
@@ -41,7 +42,7 @@ deny:
 
 # The gateway in front of an embedded OCI: one backup of each kind.
 sandbox:
-    cargo run -- sandbox --once
+    cargo run -- sandbox --once --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0
 
 # The gateway through the eyes of clients in other languages.
 clients:

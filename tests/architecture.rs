@@ -55,7 +55,7 @@ enum Places {
 
 const GUARDS: &[Guard] = &[
     Guard {
-        names: "SystemTime::now",
+        names: "SystemTime::now SystemTime::elapsed Timestamp::now Zoned::now",
         places: Places::Only(&["clock.rs"]),
         reason: "one file reads the wall clock",
         remedy: "take the time as an argument; server/ asks crate::clock",
@@ -67,7 +67,7 @@ const GUARDS: &[Guard] = &[
         remedy: "use the HTTP service of crate::transport (its file is self::reqwest)",
     },
     Guard {
-        names: "std::env",
+        names: "std::env EnvFilter::from_default_env EnvFilter::try_from_default_env EnvFilter::from_env",
         places: Places::Only(&["config"]),
         reason: "one room reads the environment",
         remedy: "add a setting to config/ and take its value as an argument",
@@ -235,6 +235,9 @@ impl<'a> File<'a> {
             "signature" => {
                 (&["async", "await"], "signing is pure: nothing waits", "wait in the room that calls")
             }
+            room if room != "pb" && self.tokens.iter().any(|token| token.text == "include") => {
+                (&["include"], "a file of another place becomes part of this one", "use its room's names")
+            }
             "lib" => (&["fn", "impl", "struct", "enum", "trait"], "lib.rs is the map", "put it into a room"),
             _ => (&[], "", ""),
         };
@@ -292,6 +295,10 @@ impl<'a> File<'a> {
                 let rule = "a lint is opened without a reason".to_owned();
                 found.push(self.violation(attribute.line, rule, "add `reason = \"...\"`"));
             }
+            if attribute.names("path") {
+                let rule = "a file of another place under the name of this one".to_owned();
+                found.push(self.violation(attribute.line, rule, "let the tree say what is where"));
+            }
             if attribute.calls("allow") && self.room != "pb" {
                 let rule = "`allow` stays when it is no longer needed".to_owned();
                 found.push(self.violation(attribute.line, rule, "use `expect`"));
@@ -304,7 +311,8 @@ impl<'a> File<'a> {
 /// Whether the path names a type or a constant of a room, and so no function and no whole module: `config`
 /// fills in what the rooms are made with and has nothing done.
 fn is_data(local: &[&str]) -> bool {
-    let in_a_room = local.first().is_some_and(|room| !["pb", "commands", "main", "lib"].contains(room));
+    let elsewhere = ["pb", "commands", "main", "lib", "sandbox", "rpc"];
+    let in_a_room = local.first().is_some_and(|room| !elsewhere.contains(room));
     in_a_room && local.len() > 1 && local.last().is_some_and(|name| name.starts_with(char::is_uppercase))
 }
 
@@ -380,6 +388,8 @@ fn what_has_one_place_is_refused_elsewhere() {
         ("server/x.rs", "std::time::SystemTime::now()", "wall clock"),
         ("server/x.rs", "SystemTime::now()", "wall clock"),
         ("server/x.rs", "x.map_or_else(SystemTime::now, f)", "wall clock"),
+        ("oci/x.rs", "let now = jiff::Timestamp::now();", "wall clock"),
+        ("telemetry/x.rs", "EnvFilter::from_default_env()", "one room reads the environment"),
         ("server/x.rs", "use reqwest::Client;", "one file names reqwest"),
         ("transport/mod.rs", "//! x\nuse reqwest::Client;", "one file names reqwest"),
         ("server/x.rs", "use std::{env, fs};", "one room reads the environment"),
@@ -408,6 +418,8 @@ fn files_and_attributes_out_of_order_are_refused() {
         ("oci/call.rs", "#[expect(dead_code)]\nfn f() {}", "without a reason"),
         ("oci/call.rs", "#![cfg_attr(test, expect(dead_code))]", "without a reason"),
         ("oci/call.rs", "#[allow(dead_code, reason = \"x\")]\nfn f() {}", "`allow` stays"),
+        ("sandbox/x.rs", "#[path = \"../signature/mod.rs\"]\nmod signer;", "a file of another place"),
+        ("sandbox/x.rs", "include!(\"../signature/key.rs\");", "a file of another place"),
         ("pb.rs", "#[allow(dead_code)]\nfn f() {}", "without a reason"),
     ]);
 }

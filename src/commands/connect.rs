@@ -3,6 +3,7 @@
 use super::Failure;
 use crate::clock::Clock;
 use crate::config::Environment;
+use crate::config::Given;
 use crate::config::Problem;
 use crate::config::Resolved;
 use crate::config::Upstream;
@@ -13,6 +14,7 @@ use crate::credentials::Source;
 use crate::credentials::StaticCredentials;
 use crate::oci;
 use crate::ocid::Ocid;
+use crate::transport::reqwest::BuildError;
 use crate::transport::reqwest::Client as HttpClient;
 use std::error::Error as _;
 use std::sync::Arc;
@@ -29,33 +31,33 @@ pub(super) struct Connected {
     pub(super) clock: Clock,
     pub(super) tasks: TaskTracker,
     pub(super) places: Vec<(&'static str, String)>,
+    pub(super) key: String,
     pub(super) warnings: Vec<String>,
 }
 
 /// Loads the credential that the settings name, and joins it with the endpoint that they, or its profile,
 /// name.
-pub(super) fn connect(upstream: &Upstream) -> Result<Connected, Failure> {
-    let environment = Environment::read();
-    let key = load(&upstream.source(Environment::read()))?;
-    let resolved = upstream.resolve(&environment, key.region.as_deref())?;
-    joined(key, resolved)
+pub(super) fn connect(upstream: &Upstream, given: &Given) -> Result<Connected, Failure> {
+    let environment = Environment::read()?;
+    let key = load(&upstream.source(Environment::read()?, given))?;
+    let resolved = upstream.resolve(&environment, key.region.as_deref(), given)?;
+    joined(key, resolved).map_err(|error| unbuilt(&error, upstream, given))
 }
 
 /// The same for an endpoint that is known beforehand.
 #[cfg(feature = "sandbox")]
 pub(super) fn join(source: &Source, resolved: Resolved) -> Result<Connected, Failure> {
-    joined(load(source)?, resolved)
+    joined(load(source)?, resolved).map_err(|error| Failure::Runtime(error.to_string()))
 }
 
 fn load(source: &Source) -> Result<ApiKey, Failure> {
     source.load().map_err(|error| Failure::Setting(told(&error)))
 }
 
-fn joined(key: ApiKey, resolved: Resolved) -> Result<Connected, Failure> {
-    let ApiKey { credentials, user, tenancy, mut warnings, places, .. } = key;
+fn joined(key: ApiKey, resolved: Resolved) -> Result<Connected, BuildError> {
+    let ApiKey { credentials, user, tenancy, mut warnings, places, key, .. } = key;
     warnings.extend(resolved.warnings);
-    let http = HttpClient::new(&resolved.http)
-        .map_err(|error| Failure::from(Problem::with("--cert-bundle, --proxy", error)))?;
+    let http = HttpClient::new(&resolved.http)?;
     let fingerprint = credentials.identity().key.fingerprint().to_owned();
     let credentials: Arc<dyn ProvideCredentials> = Arc::new(StaticCredentials::new(credentials));
     let (clock, tasks) = (Clock::system(), TaskTracker::new());
@@ -77,8 +79,21 @@ fn joined(key: ApiKey, resolved: Resolved) -> Result<Connected, Failure> {
         clock,
         tasks,
         places,
+        key,
         warnings,
     })
+}
+
+fn unbuilt(error: &BuildError, upstream: &Upstream, given: &Given) -> Failure {
+    let bundle = given.name("--cert-bundle", "OCI_CLI_CERT_BUNDLE");
+    let problem = match (error, &upstream.cert_bundle) {
+        (BuildError::Bundle(_), Some(path)) => {
+            Problem::with(bundle, format_args!("{}: {error}; PEM certificates are expected", path.display()))
+        }
+        (BuildError::Proxy(_), _) => Problem::with(given.name("--proxy", "GATEWAY_PROXY"), error),
+        (BuildError::Bundle(_) | BuildError::Tls(_), _) => Problem::with(bundle, error),
+    };
+    problem.into()
 }
 
 /// The cause's own line: it names the file, the profile, the key and the remedy.

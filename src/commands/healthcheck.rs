@@ -1,6 +1,7 @@
 //! `healthcheck`: asks a running gateway whether it serves.
 
 use super::Failure;
+use super::deepest;
 use crate::config::Healthcheck;
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
@@ -28,9 +29,7 @@ pub(super) async fn run(settings: Healthcheck) -> Result<ExitCode, Failure> {
 
 async fn ask(address: SocketAddr) -> Result<ServingStatus, String> {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| error.to_string())?;
-    let channel = endpoint.connect().await.map_err(|error| {
-        std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string)
-    })?;
+    let channel = endpoint.connect().await.map_err(|error| deepest(&error))?;
     let request = HealthCheckRequest { service: String::new() };
     let answer = HealthClient::new(channel).check(request).await;
     answer.map(|answer| answer.into_inner().status()).map_err(|status| status.message().to_owned())

@@ -8,6 +8,7 @@ mod healthcheck;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;
+mod signals;
 
 use crate::config;
 use crate::config::Cli;
@@ -45,21 +46,32 @@ impl From<config::Problem> for Failure {
 
 /// Runs the command to its end.
 pub async fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    let given = &cli.given;
     match cli.command {
-        Command::Serve(settings) => serve::run(settings).await,
+        Command::Serve(settings) => serve::run(settings, given).await,
         #[cfg(feature = "sandbox")]
-        Command::Sandbox(settings) => sandbox::run(settings).await,
-        Command::Check(settings) => check::run(settings).await,
+        Command::Sandbox(settings) => sandbox::run(settings, given).await,
+        Command::Check(settings) => check::run(settings, given).await,
         Command::Healthcheck(settings) => healthcheck::run(settings).await,
     }
 }
 
-fn start_logging(log: &config::Log) -> Result<(), Failure> {
+/// Logs from now on; what `RUST_LOG` leaves open, `filter` says.
+fn start_logging(log: &config::Log, filter: &str) -> Result<(), Failure> {
     let format = log.log_format.map(|format| match format {
         config::LogFormat::Json => telemetry::Format::Json,
         config::LogFormat::Text => telemetry::Format::Text,
     });
-    let filter = log.filter.clone().unwrap_or_else(|| "info".to_owned());
+    let filter = log.filter.clone().unwrap_or_else(|| filter.to_owned());
     telemetry::start(&telemetry::Config { format, filter })
         .map_err(|error| Failure::Setting(format!("RUST_LOG: {error}")))
+}
+
+/// What all the layers in between only pass on.
+fn deepest(error: &dyn std::error::Error) -> String {
+    let mut deepest = error;
+    while let Some(below) = deepest.source() {
+        deepest = below;
+    }
+    deepest.to_string()
 }

@@ -2,22 +2,27 @@
 
 use super::Failure;
 use super::connect::connect;
+use super::signals::Signals;
 use super::start_logging;
+use crate::config::Given;
 use crate::config::Listen;
+use crate::config::Problem;
 use crate::config::Serve;
 use crate::server;
 use crate::server::Reflection;
 use crate::server::Server;
 use crate::server::deadline;
 use std::process::ExitCode;
-use tokio::signal::unix::SignalKind;
-use tokio::signal::unix::signal;
+use std::time::Duration;
+
+/// For callers who give no deadline, where the operator does not say either.
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Settings → logs → credential and client → server → signal → drain.
-pub(super) async fn run(settings: Serve) -> Result<ExitCode, Failure> {
-    let config = config(&settings.listen)?;
-    let oci = connect(&settings.upstream)?;
-    start_logging(&settings.log)?;
+pub(super) async fn run(settings: Serve, given: &Given) -> Result<ExitCode, Failure> {
+    let config = config(&settings.listen, given)?;
+    let oci = connect(&settings.upstream, given)?;
+    start_logging(&settings.log, "info")?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         revision = env!("GATEWAY_GIT_REVISION"),
@@ -27,40 +32,40 @@ pub(super) async fn run(settings: Serve) -> Result<ExitCode, Failure> {
         "starting"
     );
     oci.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let server = Server::start(config, oci.client, oci.credentials, oci.tenancy, oci.tasks)
+    let mut signals = Signals::new()?;
+    let mut server = Server::start(config, oci.client, oci.credentials, oci.tenancy, oci.tasks)
         .await
         .map_err(|error| Failure::Runtime(error.to_string()))?;
-    terminated().await?;
-    server.drain().await;
-    Ok(ExitCode::SUCCESS)
+    tokio::select! {
+        () = signals.next() => {}
+        () = server.broken() => return Err(Failure::Runtime("a listener has ended by itself".to_owned())),
+    }
+    signals.unless_again(drain(server)).await
 }
 
 /// The server's part of the settings.
-pub(super) fn config(listen: &Listen) -> Result<server::Config, Failure> {
-    if listen.default_deadline > listen.max_deadline {
-        return Err(Failure::Setting(format!(
-            "--default-deadline: {:?} is longer than --max-deadline, {:?}",
-            listen.default_deadline, listen.max_deadline
-        )));
+pub(super) fn config(listen: &Listen, given: &Given) -> Result<server::Config, Failure> {
+    let max = listen.max_deadline;
+    let default = listen.default_deadline.unwrap_or(DEFAULT_DEADLINE.min(max));
+    if default > max {
+        let longest = given.name("--max-deadline", "GATEWAY_MAX_DEADLINE");
+        let problem = format!("{default:?} is longer than {longest}, {max:?}; at most that is expected");
+        return Err(
+            Problem::with(given.name("--default-deadline", "GATEWAY_DEFAULT_DEADLINE"), problem).into()
+        );
     }
     Ok(server::Config {
         listen: listen.listen,
         admin_listen: listen.admin_listen,
-        deadlines: deadline::Config { default: listen.default_deadline, max: listen.max_deadline },
+        deadlines: deadline::Config { default, max },
         max_connection_age: listen.max_connection_age,
         drain_timeout: listen.drain_timeout,
         reflection: if listen.no_reflection { Reflection::Off } else { Reflection::On },
     })
 }
 
-/// Waits for SIGTERM, which Kubernetes sends, or SIGINT, which a terminal sends.
-pub(super) async fn terminated() -> Result<(), Failure> {
-    let failed = |error| Failure::Runtime(format!("signals cannot be handled: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "asked to end"),
-        _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "asked to end"),
-    }
-    Ok(())
+/// Drains. A hard end is no failure: the operator set its time, and the log has said what was cut.
+pub(super) async fn drain(server: Server) -> Result<ExitCode, Failure> {
+    server.drain().await;
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,17 +1,20 @@
 //! The command line: flags, their variables, their defaults.
 
-use super::Problem;
+use super::Given;
 use super::environment;
+use super::value::address;
 use super::value::duration;
+use super::value::proxy;
+use super::value::region;
+use super::value::switch;
+use crate::oci::endpoint::Endpoint;
+use clap::ArgAction;
 use clap::Args;
-use clap::CommandFactory;
 use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
-use clap::error::ContextKind;
-use clap::error::ContextValue;
-use clap::error::ErrorKind;
-use std::ffi::OsString;
+use clap::builder::NonEmptyStringValueParser;
+use clap::builder::TypedValueParser;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,6 +37,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// By which names the settings were given.
+    #[arg(skip)]
+    pub given: Given,
 }
 
 const EXAMPLES: &str = "\
@@ -50,8 +56,11 @@ Examples:
   oci-backup-gateway serve --profile BACKUPS --region eu-frankfurt-1
   OCI_CLI_USER=ocid1.user.oc1..… OCI_CLI_TENANCY=… OCI_CLI_FINGERPRINT=… OCI_CLI_KEY_FILE=… \\
   OCI_CLI_REGION=iad oci-backup-gateway serve --log-format json
-The OCI CLI's variables OCI_CLI_USER, OCI_CLI_TENANCY, OCI_CLI_FINGERPRINT, OCI_CLI_KEY_FILE, OCI_CLI_KEY_CONTENT
-and OCI_CLI_PASSPHRASE beat the configuration file, and need none.
+
+The OCI CLI's variables OCI_CLI_USER, OCI_CLI_TENANCY, OCI_CLI_FINGERPRINT, OCI_CLI_KEY_FILE,
+OCI_CLI_KEY_CONTENT and OCI_CLI_PASSPHRASE beat the configuration file, and need none.
+RUST_LOG chooses log lines by level and target, as in `info,oci_backup_gateway=debug` (default: info).
+SIGTERM or SIGINT drains, a second one ends at once.
 Exit code: 0 after a drain, 1 after a failure at run time, 2 when a setting is wrong.";
 
 /// The commands.
@@ -84,26 +93,30 @@ pub struct Serve {
 /// `check`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  oci-backup-gateway check\n  oci-backup-gateway check --profile BACKUPS\n\
+    after_help = "Examples:\n  oci-backup-gateway check\n  oci-backup-gateway check --profile BACKUPS\n\n\
+    RUST_LOG chooses log lines by level and target (default: off).\n\
     Exit code: 0 when OCI takes the credential, 1 when it does not, 2 when a setting is wrong."
 )]
 #[expect(missing_docs, reason = "the flags' help says it")]
 pub struct Check {
     #[command(flatten)]
     pub upstream: Upstream,
+    #[command(flatten)]
+    pub log: Log,
 }
 
 /// `healthcheck`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  oci-backup-gateway healthcheck\n  oci-backup-gateway healthcheck 10.0.0.7:50051\n\
-    Exit code: 0 when calls are served, 1 when not."
+    after_help = "Examples:\n  oci-backup-gateway healthcheck\n  oci-backup-gateway healthcheck 10.0.0.7:50051\n\n\
+    Exit code: 0 when calls are served, 1 when not, 2 when a setting is wrong."
 )]
 pub struct Healthcheck {
     /// The gateway to ask; without it, the one that `--listen` would start
+    #[arg(value_parser = address)]
     pub address: Option<SocketAddr>,
     /// Where the gateway listens
-    #[arg(long, env = "GATEWAY_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:50051")]
+    #[arg(long, env = "GATEWAY_LISTEN", value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:50051")]
     pub listen: SocketAddr,
 }
 
@@ -112,18 +125,18 @@ pub struct Healthcheck {
 #[command(next_help_heading = "Listeners")]
 pub struct Listen {
     /// Where gRPC is served
-    #[arg(long, env = "GATEWAY_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:50051")]
+    #[arg(long, env = "GATEWAY_LISTEN", value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:50051")]
     pub listen: SocketAddr,
     /// Where /livez, /readyz and /metrics are served
-    #[arg(long, env = "GATEWAY_ADMIN_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:9464")]
+    #[arg(long, env = "GATEWAY_ADMIN_LISTEN", value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:9464")]
     pub admin_listen: SocketAddr,
     /// Do not serve the proto by gRPC reflection
-    #[arg(long, env = "GATEWAY_NO_REFLECTION")]
+    #[arg(long, env = "GATEWAY_NO_REFLECTION", action = ArgAction::SetTrue, value_parser = switch)]
     pub no_reflection: bool,
-    /// The deadline of callers who give none
-    #[arg(long, env = "GATEWAY_DEFAULT_DEADLINE", value_name = "DURATION", default_value = "30s",
-        value_parser = duration, help_heading = "Time")]
-    pub default_deadline: Duration,
+    /// The deadline of callers who give none [default: 30s, or the longest if that is less]
+    #[arg(long, env = "GATEWAY_DEFAULT_DEADLINE", value_name = "DURATION", value_parser = duration,
+        help_heading = "Time")]
+    pub default_deadline: Option<Duration>,
     /// The longest deadline; longer ones are cut to it
     #[arg(long, env = "GATEWAY_MAX_DEADLINE", value_name = "DURATION", default_value = "60s",
         value_parser = duration, help_heading = "Time")]
@@ -146,19 +159,21 @@ pub struct Upstream {
     #[arg(long, env = "OCI_CLI_CONFIG_FILE", value_name = "FILE")]
     pub config_file: Option<PathBuf>,
     /// The profile in it [default: DEFAULT]
-    #[arg(long, env = "OCI_CLI_PROFILE", value_name = "NAME")]
+    #[arg(long, env = "OCI_CLI_PROFILE", value_name = "NAME",
+        value_parser = NonEmptyStringValueParser::new())]
     pub profile: Option<String>,
     /// The region to call, by name or short code [default: the profile's]
-    #[arg(long, env = "OCI_CLI_REGION", value_name = "REGION")]
+    #[arg(long, env = "OCI_CLI_REGION", value_name = "REGION",
+        value_parser = NonEmptyStringValueParser::new().try_map(region))]
     pub region: Option<String>,
     /// The base URL to call in place of https://iaas.{region}.{domain}; /20160918 is added
-    #[arg(long, env = "OCI_CLI_ENDPOINT", value_name = "URL")]
-    pub endpoint: Option<String>,
+    #[arg(long, env = "OCI_CLI_ENDPOINT", value_name = "URL", value_parser = Endpoint::parse)]
+    pub endpoint: Option<Endpoint>,
     /// PEM certificates to trust in place of the system's
     #[arg(long, env = "OCI_CLI_CERT_BUNDLE", value_name = "FILE")]
     pub cert_bundle: Option<PathBuf>,
     /// The only way to a proxy; HTTPS_PROXY is not read
-    #[arg(long, env = "GATEWAY_PROXY", value_name = "URL")]
+    #[arg(long, env = "GATEWAY_PROXY", value_name = "URL", value_parser = proxy)]
     pub proxy: Option<String>,
     /// What one attempt at OCI may take
     #[arg(long, env = "GATEWAY_ATTEMPT_TIMEOUT", value_name = "DURATION", default_value = "10s",
@@ -170,8 +185,8 @@ pub struct Upstream {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Logs")]
 pub struct Log {
-    /// One JSON object or one text line per event, on standard error [default: text on a terminal, else json]
-    #[arg(long, env = "GATEWAY_LOG_FORMAT", value_name = "FORMAT")]
+    /// How log lines look, on standard error [default: text on a terminal, else json]
+    #[arg(long, env = "GATEWAY_LOG_FORMAT", value_name = "json|text", hide_possible_values = true)]
     pub log_format: Option<LogFormat>,
     /// The filter RUST_LOG, by target and level
     #[arg(skip = environment::log_filter())]
@@ -187,11 +202,21 @@ pub enum LogFormat {
     Text,
 }
 
+#[cfg(feature = "sandbox")]
+const SANDBOX_EXAMPLES: &str = "\
+Examples:
+  oci-backup-gateway sandbox
+  oci-backup-gateway sandbox --once
+  RUST_LOG=info oci-backup-gateway sandbox --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0
+  oci-backup-gateway sandbox --upstream-only --oci-listen 127.0.0.1:8080 --write-config ./sandbox
+
+RUST_LOG chooses log lines by level and target (default: warn; info shows each call).
+Exit code: 0 after a drain, 1 when a backup failed or at another failure, 2 when a setting is wrong.";
+
 /// `sandbox`
 #[cfg(feature = "sandbox")]
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  oci-backup-gateway sandbox\n  oci-backup-gateway sandbox --once\n  \
-    oci-backup-gateway sandbox --upstream-only --oci-listen 127.0.0.1:8080 --write-config ./sandbox")]
+#[command(after_help = SANDBOX_EXAMPLES, next_help_heading = "Sandbox")]
 #[expect(missing_docs, reason = "the flags' help says it")]
 pub struct Sandbox {
     /// End after the table of the two backups: exit code 0 when both became AVAILABLE, else 1
@@ -201,15 +226,12 @@ pub struct Sandbox {
     #[arg(long, requires = "write_config")]
     pub upstream_only: bool,
     /// Where the sandbox's OCI listens
-    #[arg(long, env = "GATEWAY_SANDBOX_OCI_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    #[arg(long, env = "GATEWAY_SANDBOX_OCI_LISTEN", value_name = "ADDRESS", value_parser = address,
+        default_value = "127.0.0.1:0")]
     pub oci_listen: SocketAddr,
     /// Where tests steer it: POST and DELETE /sandbox/faults, GET /sandbox/ledger
-    #[arg(
-        long,
-        env = "GATEWAY_SANDBOX_CONTROL_LISTEN",
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:0"
-    )]
+    #[arg(long, env = "GATEWAY_SANDBOX_CONTROL_LISTEN", value_name = "ADDRESS", value_parser = address,
+        default_value = "127.0.0.1:0")]
     pub control_listen: SocketAddr,
     /// TLS for the sandbox's OCI on loopback too; elsewhere it is always on
     #[arg(long)]
@@ -220,63 +242,12 @@ pub struct Sandbox {
     /// How long a backup stays REQUEST_RECEIVED, and then CREATING
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
     pub stage: Duration,
+    #[command(flatten)]
+    pub listen: Listen,
     /// What one attempt at the sandbox's OCI may take
     #[arg(long, env = "GATEWAY_ATTEMPT_TIMEOUT", value_name = "DURATION", default_value = "10s",
         value_parser = duration, help_heading = "Time")]
     pub attempt_timeout: Duration,
     #[command(flatten)]
-    pub listen: Listen,
-    #[command(flatten)]
     pub log: Log,
-}
-
-/// Reads the command line and the variables beside it.
-///
-/// # Errors
-///
-/// `Err(Ok(text))` is a text to print (`--help`, `--version`); `Err(Err(problem))` is a mistake.
-pub fn parse() -> Result<Cli, Result<String, Problem>> {
-    let arguments = environment::arguments();
-    Cli::try_parse_from(&arguments).map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(error.render().ansi().to_string()),
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            Err(Problem("no command is given; `oci-backup-gateway --help` lists them".to_owned()))
-        }
-        _ => Err(problem(&error, &arguments)),
-    })
-}
-
-/// clap's error as one line, with the variable that the value came from.
-fn problem(error: &clap::Error, arguments: &[OsString]) -> Problem {
-    let text = error.to_string();
-    let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-    let reason: Vec<&str> =
-        text.lines().skip(1).map(str::trim).take_while(|line| !line.starts_with("Usage")).collect();
-    let rest = reason.iter().filter(|line| !line.is_empty() && !line.starts_with("For more")).copied();
-    let mut line = std::iter::once(line).chain(rest).collect::<Vec<_>>().join(" ");
-    if let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg)
-        && let Some(variable) = variable(shown, arguments)
-    {
-        line = format!("{line} (the value is from {variable})");
-    }
-    Problem(line)
-}
-
-/// The variable of the flag that clap shows as `--flag <VALUE>`, if the flag itself was not given.
-fn variable(shown: &str, arguments: &[OsString]) -> Option<String> {
-    let flag = shown.split(' ').next()?.trim_start_matches("--");
-    let given = |argument: &OsString| {
-        argument
-            .to_str()
-            .and_then(|text| text.strip_prefix("--"))
-            .is_some_and(|text| text.split('=').next() == Some(flag))
-    };
-    if arguments.iter().any(given) {
-        return None;
-    }
-    let cli = Cli::command();
-    let flags = cli.get_subcommands().flat_map(clap::Command::get_arguments);
-    let mut variables = flags.filter(|known| known.get_long() == Some(flag)).filter_map(clap::Arg::get_env);
-    let name = variables.next()?.to_str()?.to_owned();
-    environment::is_set(&name).then_some(name)
 }

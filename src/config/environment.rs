@@ -2,6 +2,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the one reader of the environment")]
 
+use super::Problem;
+use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
@@ -31,30 +33,33 @@ pub struct Environment {
 
 impl Environment {
     /// Reads the process's environment.
-    #[must_use]
-    pub fn read() -> Self {
-        Self {
-            home: std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from),
-            user: text("OCI_CLI_USER"),
-            tenancy: text("OCI_CLI_TENANCY"),
-            fingerprint: text("OCI_CLI_FINGERPRINT"),
-            key_file: text("OCI_CLI_KEY_FILE"),
-            key_content: text("OCI_CLI_KEY_CONTENT").map(Zeroizing::new),
-            passphrase: text("OCI_CLI_PASSPHRASE").map(Zeroizing::new),
-            region_metadata: text("OCI_REGION_METADATA"),
-            default_realm: text("OCI_DEFAULT_REALM"),
-        }
+    pub fn read() -> Result<Self, Problem> {
+        Ok(Self {
+            home: set("HOME").map(PathBuf::from),
+            user: text("OCI_CLI_USER")?,
+            tenancy: text("OCI_CLI_TENANCY")?,
+            fingerprint: text("OCI_CLI_FINGERPRINT")?,
+            key_file: text("OCI_CLI_KEY_FILE")?,
+            key_content: text("OCI_CLI_KEY_CONTENT")?.map(Zeroizing::new),
+            passphrase: text("OCI_CLI_PASSPHRASE")?.map(Zeroizing::new),
+            region_metadata: text("OCI_REGION_METADATA")?,
+            default_realm: text("OCI_DEFAULT_REALM")?,
+        })
     }
 }
 
-fn text(name: &str) -> Option<String> {
-    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
+fn set(name: impl AsRef<OsStr>) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// The filter of log lines, `RUST_LOG`.
-#[must_use]
+fn text(name: &str) -> Result<Option<String>, Problem> {
+    let value = set(name).map(OsString::into_string).transpose();
+    value.map_err(|_bytes| Problem::with(name, "its value is not UTF-8"))
+}
+
+/// The filter of log lines, `RUST_LOG`. Bytes that are no text make a filter that is refused.
 pub(super) fn log_filter() -> Option<String> {
-    text("RUST_LOG")
+    set("RUST_LOG").map(|value| value.to_string_lossy().into_owned())
 }
 
 /// The words of the command line.
@@ -62,8 +67,17 @@ pub(super) fn arguments() -> Vec<OsString> {
     std::env::args_os().collect()
 }
 
-/// Whether a flag's value came from its variable: clap does not say so in its errors.
-#[must_use]
-pub(super) fn is_set(name: &str) -> bool {
-    std::env::var_os(name).is_some()
+/// Whether a variable has a value.
+pub(super) fn is_set(name: &OsStr) -> bool {
+    set(name).is_some()
+}
+
+/// Whether a variable is there without a value.
+pub(super) fn is_empty(name: &OsStr) -> bool {
+    std::env::var_os(name).is_some_and(|value| value.is_empty())
+}
+
+/// Whether a variable's value is no text.
+pub(super) fn is_not_text(name: &str) -> bool {
+    text(name).is_err()
 }

@@ -5,6 +5,8 @@
 
 mod cli;
 mod environment;
+mod given;
+mod parse;
 mod problem;
 mod upstream;
 mod value;
@@ -20,7 +22,9 @@ pub use cli::LogFormat;
 pub use cli::Sandbox;
 pub use cli::Serve;
 pub use cli::Upstream;
-pub use cli::parse;
 pub use environment::Environment;
+pub use given::Given;
+pub use parse::Unparsed;
+pub use parse::parse;
 pub use problem::Problem;
 pub use upstream::Resolved;

@@ -1,6 +1,7 @@
 //! OCI's side of the settings: who we are, where the API is, whom we trust.
 
 use super::Environment;
+use super::Given;
 use super::Problem;
 use super::Upstream;
 use crate::credentials::Origin;
@@ -11,10 +12,12 @@ use crate::oci::Config as OciConfig;
 use crate::oci::USER_AGENT;
 use crate::oci::endpoint::Endpoint;
 use crate::region::Origin as RegionOrigin;
+use crate::region::Region;
 use crate::region::Regions;
 use crate::region::Sources;
 use crate::transport::reqwest::Config as HttpConfig;
 use crate::transport::reqwest::Trust;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// Everything that is needed to call OCI, but the credential.
@@ -31,15 +34,12 @@ pub struct Resolved {
 impl Upstream {
     /// Where the credential may stand. The OCI CLI's variables beat the file.
     #[must_use]
-    pub fn source(&self, environment: Environment) -> Source {
-        let default_file = || PathBuf::from("~/.oci/config");
+    pub fn source(&self, environment: Environment, given: &Given) -> Source {
+        let file = given.name("--config-file", "OCI_CLI_CONFIG_FILE");
+        let profile = given.name("--profile", "OCI_CLI_PROFILE");
         Source {
-            config_file: setting(
-                self.config_file.clone(),
-                "--config-file or OCI_CLI_CONFIG_FILE",
-                default_file,
-            ),
-            profile: setting(self.profile.clone(), "--profile or OCI_CLI_PROFILE", || "DEFAULT".to_owned()),
+            config_file: setting(self.config_file.clone(), file, || PathBuf::from("~/.oci/config")),
+            profile: setting(self.profile.clone(), profile, || "DEFAULT".to_owned()),
             home: environment.home,
             variables: Variables {
                 user: environment.user,
@@ -57,30 +57,25 @@ impl Upstream {
         &self,
         environment: &Environment,
         profiles_region: Option<&str>,
+        given: &Given,
     ) -> Result<Resolved, Problem> {
-        let regions = regions(environment);
-        let mut warnings = regions.warnings().to_vec();
+        let (regions, mut warnings) = regions(environment);
         let region = match (&self.region, profiles_region) {
-            (Some(text), _) => Some(("--region or OCI_CLI_REGION", text.as_str())),
+            (Some(text), _) => Some((given.name("--region", "OCI_CLI_REGION"), text.as_str())),
             (None, Some(text)) => Some(("the profile's region", text)),
             (None, None) => None,
         };
-        let region = region
-            .map(|(setting, text)| {
-                regions
-                    .resolve(text)
-                    .map_err(|error| Problem::with(setting, format_args!("{text:?} {error}")))
-            })
-            .transpose()?;
+        let region = region.map(|(setting, text)| {
+            let known = regions.resolve(text);
+            known.map_err(|error| Problem::with(setting, format_args!("{text:?}: {error}")))
+        });
+        let region = region.transpose()?;
         let endpoint = match (&self.endpoint, &region) {
-            (Some(url), _) => endpoint("--endpoint or OCI_CLI_ENDPOINT", url)?,
+            (Some(endpoint), _) => endpoint.clone(),
             (None, Some(region)) => {
-                if *region.origin() == RegionOrigin::Assumed {
-                    let (id, domain) = (region.id(), region.domain());
-                    warnings
-                        .push(format!("the region {id} is not known; {domain} is assumed to be its domain"));
-                }
-                endpoint("the region", &format!("https://{}", region.host("iaas")))?
+                warnings.extend(assumed(region));
+                let url = format!("https://{}", region.host("iaas"));
+                Endpoint::parse(&url).map_err(|error| Problem::with(&url, error))?
             }
             (None, None) => {
                 return Err(Problem::with(
@@ -89,26 +84,31 @@ impl Upstream {
                 ));
             }
         };
-        let http = self.http(&endpoint)?;
-        let region = region.map_or_else(String::new, |region| region.id().to_owned());
+        let http = self.http(&endpoint, given)?;
+        let asked = region.as_ref().filter(|_| self.endpoint.is_none() || self.region.is_some());
+        let region = called(&endpoint, &regions, asked);
         let oci = OciConfig { endpoint, attempt_timeout: self.attempt_timeout, region, regions };
         Ok(Resolved { oci, http, warnings })
     }
 
-    fn http(&self, endpoint: &Endpoint) -> Result<HttpConfig, Problem> {
-        let trust = match &self.cert_bundle {
+    fn http(&self, endpoint: &Endpoint, given: &Given) -> Result<HttpConfig, Problem> {
+        let read = |path: &PathBuf| {
+            let name = given.name("--cert-bundle", "OCI_CLI_CERT_BUNDLE");
+            let unreadable = |error| Problem::with(name, format_args!("{}: {error}", path.display()));
+            std::fs::read(path).map_err(unreadable)
+        };
+        if self.proxy.is_some() && !endpoint.is_secure() {
+            let name = given.name("--proxy", "GATEWAY_PROXY");
+            return Err(Problem::with(
+                name,
+                "cannot be used with an http endpoint: signed requests would leave the machine in clear",
+            ));
+        }
+        let bundle = self.cert_bundle.as_ref().map(read).transpose()?;
+        let trust = match bundle {
             _ if !endpoint.is_secure() => Trust::Plaintext,
             None => Trust::System,
-            Some(path) => {
-                let read = std::fs::read(path);
-                Trust::Bundle(read.map_err(|error| {
-                    let path = path.display();
-                    Problem::with(
-                        "--cert-bundle or OCI_CLI_CERT_BUNDLE",
-                        format_args!("{path} cannot be read: {error}"),
-                    )
-                })?)
-            }
+            Some(pem) => Trust::Bundle(pem),
         };
         Ok(HttpConfig { trust, proxy: self.proxy.clone(), user_agent: USER_AGENT.to_owned() })
     }
@@ -121,17 +121,38 @@ fn setting<T>(given: Option<T>, name: &'static str, default: impl FnOnce() -> T)
     }
 }
 
-/// The table of regions and what the operator's machine adds to it, where the SDKs look for it.
-fn regions(environment: &Environment) -> Regions {
+/// A misspelt region looks like a new one.
+fn assumed(region: &Region) -> Option<String> {
+    let (id, domain) = (region.id(), region.domain());
+    (*region.origin() == RegionOrigin::Assumed)
+        .then(|| format!("the region {id} is not known; {domain} is assumed to be its domain"))
+}
+
+/// The table of regions and what the operator's machine adds to it, where the SDKs look for it; and a line
+/// when that is there and cannot be read.
+fn regions(environment: &Environment) -> (Regions, Vec<String>) {
     let file = environment.home.as_ref().map(|home| home.join(".oci/regions-config.json"));
-    let regions_config = file.and_then(|path| std::fs::read_to_string(path).ok());
-    Regions::new(Sources {
+    let (mut regions_config, mut warnings) = (None, Vec::new());
+    if let Some(path) = file {
+        match std::fs::read_to_string(&path) {
+            Ok(text) => regions_config = Some(text),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => warnings.push(format!("{} is ignored: {error}", path.display())),
+        }
+    }
+    let regions = Regions::new(Sources {
         regions_config: regions_config.as_deref(),
         region_metadata: environment.region_metadata.as_deref(),
         default_realm: environment.default_realm.as_deref(),
-    })
+    });
+    warnings.extend_from_slice(regions.warnings());
+    (regions, warnings)
 }
 
-fn endpoint(setting: &str, url: &str) -> Result<Endpoint, Problem> {
-    Endpoint::parse(url).map_err(|error| Problem::with(setting, format_args!("{url:?}: {error}")))
+/// The region that a call goes to, as far as that is known: `--endpoint` may lead elsewhere than the profile's
+/// region, and then its host says so, or nobody does.
+fn called(url: &Endpoint, regions: &Regions, asked: Option<&Region>) -> String {
+    let host = url.authority().strip_prefix("iaas.").and_then(|rest| rest.split('.').next());
+    let known = host.and_then(|label| regions.known(label));
+    known.or(asked.map(Region::id)).unwrap_or_default().to_owned()
 }

@@ -69,6 +69,8 @@ pub struct ApiKey {
     pub warnings: Vec<String>,
     /// Where each value stood: its name, and a description of the place.
     pub places: Vec<(&'static str, String)>,
+    /// Where the key itself stood: a file or a variable.
+    pub key: String,
 }
 
 impl Source {
@@ -99,13 +101,13 @@ impl Source {
             ("user", user.place),
             ("tenancy", tenancy.place),
             ("fingerprint", fingerprint.place),
-            ("key", key.place),
+            ("key_file", key.setting),
         ];
         places.extend(region.as_ref().map(|region| ("region", region.place.clone())));
         let (user, tenancy, region) = (user.value, tenancy.value, region.map(|region| region.value));
         let key_id = format!("{tenancy}/{user}/{}", key.value.fingerprint());
         let credentials = Credentials::new(key_id, key.value, None);
-        Ok(ApiKey { credentials, user, tenancy, region, warnings, places })
+        Ok(ApiKey { credentials, user, tenancy, region, warnings, places, key: key.stands })
     }
 
     /// The profile, unless the variables have everything.
@@ -169,6 +171,8 @@ struct Located<T> {
 struct LoadedKey {
     value: PrivateKey,
     place: String,
+    setting: String,
+    stands: String,
     warning: Option<String>,
 }
 
@@ -232,10 +236,13 @@ impl Parts<'_> {
         let warning =
             self.variables.key_file.as_ref().map(|_| format!("OCI_CLI_KEY_FILE: {place} is used instead"));
         let value = self.private_key(content, &place)?;
-        Ok(LoadedKey { value, place, warning })
+        Ok(LoadedKey { value, setting: place.clone(), stands: place.clone(), place, warning })
     }
 
     fn key_from_file(&self, path: Located<String>) -> Result<LoadedKey, ConfigError> {
+        if path.value.contains("PRIVATE KEY") {
+            return Err(ConfigError::new(path.place, Problem::KeyForPath));
+        }
         let expanded = expand(Path::new(&path.value), self.home)
             .map_err(|problem| ConfigError::new(&path.place, problem))?;
         let place = format!("{} ({})", expanded.display(), path.place);
@@ -248,7 +255,8 @@ impl Parts<'_> {
         let warning = open_to_others(&expanded).map(|mode| {
             format!("{place}: may be read by others (mode {mode:03o}); `chmod 600` keeps it private")
         });
-        Ok(LoadedKey { value, place, warning })
+        let stands = expanded.display().to_string();
+        Ok(LoadedKey { value, place, setting: path.place, stands, warning })
     }
 
     fn private_key(&self, text: &str, place: &str) -> Result<PrivateKey, ConfigError> {
@@ -448,7 +456,7 @@ region=us-ashburn-1
             ("user", "prod, user"),
             ("tenancy", "DEFAULT, tenancy"),
             ("fingerprint", "DEFAULT, fingerprint"),
-            ("key", "DEFAULT, key_file)"),
+            ("key_file", "DEFAULT, key_file"),
             ("region", "prod, region"),
         ];
         assert_eq!(places, expected);
@@ -636,7 +644,8 @@ region=us-ashburn-1
         assert_whole(&key);
         assert_eq!((key.region, key.warnings.is_empty()), (None, true));
         assert_eq!(key.places[0], ("user", "OCI_CLI_USER".to_owned()));
-        assert_eq!(key.places[3], ("key", "OCI_CLI_KEY_CONTENT".to_owned()));
+        assert_eq!(key.places[3], ("key_file", "OCI_CLI_KEY_CONTENT".to_owned()));
+        assert_eq!(key.key, "OCI_CLI_KEY_CONTENT");
 
         home.write(
             "config",

@@ -127,6 +127,9 @@ pub enum Problem {
     /// A key inside of the configuration file, which the Python SDK refuses too.
     #[error("has no place in a file; put the key into a file of its own and name that in key_file")]
     KeyContent,
+    /// A key in the place of its file's name; it must not be repeated as one.
+    #[error("holds a key, the name of its file was expected; a key itself goes into OCI_CLI_KEY_CONTENT")]
+    KeyForPath,
     /// A profile for another way to sign in.
     #[error("asks to sign in by {kind}, which this version cannot; use a profile with an API key")]
     OtherSignIn {

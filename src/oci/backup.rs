@@ -2,10 +2,12 @@
 
 use super::read::DefinedTags;
 use super::read::FreeformTags;
+use super::read::Time;
 use super::read::entries;
+use super::read::id;
+use super::read::time;
 use super::read::whole_number;
 use crate::ocid::Ocid;
-use jiff::Timestamp;
 use serde::Deserialize;
 use serde::Serialize;
 use serde::Serializer;
@@ -71,6 +73,7 @@ pub enum RetentionDetailsUnit {
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "OCI's own names")]
 pub struct Backup {
+    #[serde(deserialize_with = "id")]
     pub id: String,
     pub compartment_id: Option<String>,
     pub display_name: Option<String>,
@@ -78,10 +81,14 @@ pub struct Backup {
     #[serde(rename = "type")]
     pub backup_type: Option<BackupType>,
     pub source_type: Option<SourceType>,
-    pub time_created: Option<Timestamp>,
-    pub time_request_received: Option<Timestamp>,
-    pub expiration_time: Option<Timestamp>,
-    pub time_retention_expires_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "time")]
+    pub time_created: Option<Time>,
+    #[serde(default, deserialize_with = "time")]
+    pub time_request_received: Option<Time>,
+    #[serde(default, deserialize_with = "time")]
+    pub expiration_time: Option<Time>,
+    #[serde(default, deserialize_with = "time")]
+    pub time_retention_expires_at: Option<Time>,
     #[serde(rename = "sizeInGBs", default, deserialize_with = "whole_number")]
     pub size_in_gbs: Option<i64>,
     #[serde(rename = "uniqueSizeInGBs", default, deserialize_with = "whole_number")]

@@ -59,7 +59,7 @@ impl Operation for CreateBootVolumeBackup {
 
     fn check(&self, made: &BootVolumeBackup) -> Result<(), Unusable> {
         match &made.boot_volume_id {
-            Some(other) if other != self.boot_volume_id.as_str() => {
+            Some(other) if !other.eq_ignore_ascii_case(self.boot_volume_id.as_str()) => {
                 Err(Unusable::OtherSource { named: other.clone() })
             }
             Some(_) | None => Ok(()),

@@ -79,11 +79,11 @@ impl From<Cause> for Failure {
 }
 
 impl Caller {
-    /// The region that `subject` is in, if that is not the gateway's. A gateway with nothing but an endpoint
-    /// does not know its own.
+    /// The region that `subject` is in, if that is known to be another than the gateway's. Only regions of the
+    /// tables are compared: others have names that nobody can tell apart.
     pub(super) fn elsewhere(&self, subject: &Ocid) -> Option<Box<str>> {
-        let region = self.regions.canonical(subject.region()?);
-        (!self.region.is_empty() && *region != *self.region).then(|| region.into())
+        let (there, here) = (self.regions.known(subject.region()?)?, self.regions.known(&self.region)?);
+        (there != here).then(|| there.into())
     }
 
     /// Makes one attempt within `timeout`: with a fresh date and signature, but the same bytes, retry token
@@ -111,7 +111,7 @@ impl Caller {
             })
             .map_err(|cause| Failure {
                 fate: self.fate(&cause, signed_at, &head.headers),
-                opc_request_id: text(&head.headers, &OPC_REQUEST_ID),
+                opc_request_id: answered_id(&head.headers),
                 cause: Arc::new(cause),
             })
     }
@@ -209,8 +209,12 @@ fn date(headers: &HeaderMap) -> Option<SystemTime> {
 
 /// A header's text, if it can go into gRPC metadata.
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    /// Longer values are not OCI's.
-    const MAX_LEN: usize = 256;
     let value = headers.get(name)?.to_str().ok()?.trim();
-    (!value.is_empty() && value.len() <= MAX_LEN).then(|| value.to_owned())
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
+/// OCI's id of the request. It goes into every status, so a longer one than OCI ever makes is none.
+fn answered_id(headers: &HeaderMap) -> Option<String> {
+    const MAX_LEN: usize = 256;
+    text(headers, &OPC_REQUEST_ID).filter(|id| id.len() <= MAX_LEN)
 }

@@ -44,16 +44,19 @@ impl Endpoint {
         if !matches!(path, "" | "/") || authority.as_str().contains('@') || text.contains('#') {
             return Err(EndpointError::Extra);
         }
-        let host = authority.host().to_owned();
-        if scheme == Scheme::HTTPS {
-            Ok(Self { authority: without_port(authority, 443)?, scheme })
-        } else if scheme != Scheme::HTTP {
-            Err(EndpointError::Scheme)
-        } else if is_loopback(&host) {
-            Ok(Self { authority: without_port(authority, 80)?, scheme })
-        } else {
-            Err(EndpointError::Plaintext)
-        }
+        let host = Host::parse(authority.host())?;
+        let default_port = match scheme.as_str() {
+            "https" => 443,
+            "http" if host.is_loopback() => 80,
+            "http" => return Err(EndpointError::Plaintext),
+            _ => return Err(EndpointError::Scheme),
+        };
+        let authority = match port(&authority)? {
+            Some(port) if port != default_port => format!("{host}:{port}"),
+            Some(_) | None => host.to_string(),
+        };
+        let authority = authority.parse().map_err(|_invalid| EndpointError::NotAUrl)?;
+        Ok(Self { scheme, authority })
     }
 
     /// Host and port as they stand in the `Host` header, and so in the signature: a scheme's own port is
@@ -90,16 +93,60 @@ impl fmt::Display for Endpoint {
     }
 }
 
-fn without_port(authority: Authority, default: u16) -> Result<Authority, EndpointError> {
-    if authority.port_u16() != Some(default) {
-        return Ok(authority);
-    }
-    authority.host().parse().map_err(|_invalid| EndpointError::NotAUrl)
+/// A host in the one form in which every HTTP client sends it: what is signed must be what is sent.
+enum Host {
+    Name(String),
+    Address(IpAddr),
 }
 
-fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+impl Host {
+    fn parse(text: &str) -> Result<Self, EndpointError> {
+        let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+        if let Ok(address) = bare.parse() {
+            return Ok(Self::Address(address));
+        }
+        let label = |label: &str| {
+            !label.is_empty()
+                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        };
+        // A name whose last label is a number is an address to URL parsers, in one of its odd spellings.
+        let number = text
+            .rsplit('.')
+            .next()
+            .is_some_and(|last| last.starts_with(|first: char| first.is_ascii_digit()));
+        if number || !text.split('.').all(label) {
+            return Err(EndpointError::NotAUrl);
+        }
+        Ok(Self::Name(text.to_ascii_lowercase()))
+    }
+
+    fn is_loopback(&self) -> bool {
+        match self {
+            Self::Name(name) => name == "localhost",
+            Self::Address(address) => address.is_loopback(),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => formatter.write_str(name),
+            Self::Address(IpAddr::V4(address)) => write!(formatter, "{address}"),
+            Self::Address(IpAddr::V6(address)) => write!(formatter, "[{address}]"),
+        }
+    }
+}
+
+/// Whatever follows the host: `http` itself takes a port that is none for no port at all.
+fn port(authority: &Authority) -> Result<Option<u16>, EndpointError> {
+    match authority.as_str().strip_prefix(authority.host()) {
+        None | Some("") => Ok(None),
+        Some(rest) => {
+            let port = rest.strip_prefix(':').and_then(|digits| digits.parse().ok());
+            port.map(Some).ok_or(EndpointError::NotAUrl)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -117,6 +164,9 @@ mod tests {
             ("http://127.9.9.9:8080", "127.9.9.9:8080"),
             ("http://localhost:1", "localhost:1"),
             ("http://[::1]:8080", "[::1]:8080"),
+            ("http://[0:0::1]:8080", "[::1]:8080"),
+            ("http://127.0.0.1:08080", "127.0.0.1:8080"),
+            ("https://IAAS.us-ashburn-1.OracleCloud.com:0443", "iaas.us-ashburn-1.oraclecloud.com"),
         ] {
             assert_eq!(Endpoint::parse(text).unwrap().authority(), authority, "{text}");
         }
@@ -129,6 +179,12 @@ mod tests {
             ("iaas.us-ashburn-1.oraclecloud.com", EndpointError::NotAUrl),
             ("/path", EndpointError::NotAUrl),
             ("ftp://example.com", EndpointError::Scheme),
+            ("http://127.0.0.1:99999", EndpointError::NotAUrl),
+            ("https://example.com:", EndpointError::NotAUrl),
+            ("https://exa mple.com", EndpointError::NotAUrl),
+            ("https://ex%61mple.com", EndpointError::NotAUrl),
+            ("http://127.1", EndpointError::NotAUrl),
+            ("https://0x7f000001", EndpointError::NotAUrl),
             ("http://example.com", EndpointError::Plaintext),
             ("http://10.0.0.1", EndpointError::Plaintext),
             ("http://127.0.0.1.example.com", EndpointError::Plaintext),

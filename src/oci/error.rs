@@ -7,13 +7,15 @@ use crate::ocid::Ocid;
 use crate::signature;
 use crate::transport;
 use http::StatusCode;
+use serde_json::Map;
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::transport::Kind as TransportKind;
 
 /// A failed call.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{operation} failed")]
 pub struct Error {
     /// What went wrong last.
@@ -142,22 +144,149 @@ impl Cause {
     }
 }
 
-/// OCI's error body (docs.oracle.com/iaas/Content/API/References/apierrors.htm).
-#[derive(serde::Deserialize)]
-struct Body {
-    code: String,
-    #[serde(default)]
-    message: Option<String>,
+impl Service {
+    /// Reads an error answer. OCI's body is an object with a code and a message
+    /// (docs.oracle.com/iaas/Content/API/References/apierrors.htm); one without a code says nothing and is
+    /// dropped.
+    pub(super) fn read(status: StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Self {
+        let body: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
+        let text = |name| body.get(name).and_then(Value::as_str).map(str::to_owned);
+        let code = text("code").filter(|code| !code.is_empty());
+        let message = code.as_ref().and_then(|_of_oci| text("message")).unwrap_or_default();
+        Self { status, code, message, retry_after: transport::backoff::retry_after(headers) }
+    }
 }
 
-impl Service {
-    /// Reads an error answer. A body that is not OCI's JSON says nothing and is dropped.
-    pub(super) fn read(status: StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Self {
-        let body = serde_json::from_slice::<Body>(body).ok();
-        let (code, message) = match body {
-            Some(body) => (Some(body.code), body.message.unwrap_or_default()),
-            None => (None, String::new()),
-        };
-        Self { status, code, message, retry_after: transport::backoff::retry_after(headers) }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderMap;
+    use http::HeaderName;
+    use http::HeaderValue;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    fn read(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Service {
+        let headers = headers.iter().map(|(name, value)| {
+            (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
+        });
+        Service::read(StatusCode::from_u16(status).unwrap(), &headers.collect(), body)
+    }
+
+    fn answered(status: u16) -> Cause {
+        Cause::Service(read(status, &[], b""))
+    }
+
+    #[test]
+    fn an_outcome_is_never_more_certain_than_what_was_seen() {
+        use Outcome::NotStarted;
+        use Outcome::Started;
+        use Outcome::Unknown;
+        let transport = |kind| Cause::Transport(transport::Error { kind, source: None });
+        let text = String::new;
+        let late = |last: Option<Cause>| Cause::Deadline { last: last.map(Arc::new) };
+        let cases = [
+            (answered(101), Unknown),
+            (answered(302), NotStarted),
+            (answered(400), NotStarted),
+            (answered(401), NotStarted),
+            (answered(404), NotStarted),
+            (answered(409), NotStarted),
+            (answered(412), NotStarted),
+            (answered(429), NotStarted),
+            (answered(499), NotStarted),
+            (answered(500), Unknown),
+            (answered(501), NotStarted),
+            (answered(502), Unknown),
+            (answered(503), Unknown),
+            (answered(504), Unknown),
+            (answered(599), Unknown),
+            (Cause::Decode(Unusable::Unreadable { reason: text() }), Unknown),
+            (Cause::Decode(Unusable::Malformed { reason: text() }), Started),
+            (Cause::Decode(Unusable::Empty { status: 204 }), Unknown),
+            (Cause::Decode(Unusable::OtherSource { named: text() }), Unknown),
+            (transport(TransportKind::Request), NotStarted),
+            (transport(TransportKind::Dns), NotStarted),
+            (transport(TransportKind::Connect), NotStarted),
+            (transport(TransportKind::Tls), NotStarted),
+            (transport(TransportKind::Reset), Unknown),
+            (transport(TransportKind::Timeout), Unknown),
+            (transport(TransportKind::TooLarge), Unknown),
+            (Cause::Internal("a fault"), Unknown),
+            (late(None), NotStarted),
+            (late(Some(answered(429))), NotStarted),
+            (late(Some(answered(500))), Unknown),
+        ];
+        for (cause, outcome) in cases {
+            assert_eq!(cause.outcome(), outcome, "{cause:?}");
+        }
+    }
+
+    #[test]
+    fn outcomes_are_ordered_by_how_much_may_have_been_made() {
+        assert!(Outcome::NotStarted < Outcome::Unknown && Outcome::Unknown < Outcome::Started);
+    }
+
+    #[test]
+    fn takes_the_code_and_the_message_of_ocis_json_and_nothing_of_other_bodies() {
+        let cases: &[(&[u8], Option<&str>, &str)] = &[
+            (br#"{"code":"Conflict","message":"why"}"#, Some("Conflict"), "why"),
+            (br#"{"code":"Conflict","message":null,"new":[1]}"#, Some("Conflict"), ""),
+            (br#"{"code":"Conflict"}"#, Some("Conflict"), ""),
+            // A message of another form takes nothing from what the code says.
+            (br#"{"code":"Conflict","message":["why"]}"#, Some("Conflict"), ""),
+            (br#"{"code":"","message":"of a proxy"}"#, None, ""),
+            (br#"{"message":"of a proxy"}"#, None, ""),
+            (br#"{"code":409,"message":"of a proxy"}"#, None, ""),
+            (br#"{"code":null,"message":"of a proxy"}"#, None, ""),
+            (br#"["Conflict","of a proxy"]"#, None, ""),
+            (br#"{"code":"Conflict","message":"cut"#, None, ""),
+            (br#"{"code":"Conflict"} and more"#, None, ""),
+            (b"<html>of a proxy</html>", None, ""),
+            (b"\xff\xfe", None, ""),
+            (b"", None, ""),
+        ];
+        for (body, code, message) in cases {
+            let service = read(409, &[], body);
+            assert_eq!(
+                (service.status.as_u16(), service.code.as_deref(), service.message.as_str()),
+                (409, *code, *message),
+                "{}",
+                String::from_utf8_lossy(body)
+            );
+        }
+    }
+
+    #[test]
+    fn takes_what_retry_after_asks_for() {
+        let seconds =
+            |headers: &[(&str, &str)]| read(429, headers, b"").retry_after.map(|wait| wait.as_secs());
+        assert_eq!(seconds(&[("retry-after", "7")]), Some(7));
+        assert_eq!(seconds(&[("retry-after", "soon")]), None);
+        assert_eq!(seconds(&[]), None);
+    }
+
+    #[test]
+    fn an_error_is_described_in_one_line_down_to_its_reason() {
+        let cause = Cause::Transport(transport::Error::new(TransportKind::Reset, "the peer left"));
+        assert_eq!(
+            cause.describe(),
+            "OCI did not answer: the connection broke before the answer came: the peer left"
+        );
+        let late = Cause::Deadline { last: Some(Arc::new(answered(503))) };
+        assert_eq!(late.describe(), "the caller's deadline passed: OCI answered with HTTP 503");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_of_an_error_make_the_reader_panic(
+            status in 100_u16..1000, body in vec(any::<u8>(), 0..200), wait in vec(32_u8..=255, 0..40),
+        ) {
+            let wait = wait.into_iter().filter(|byte| *byte != 127).collect::<Vec<_>>();
+            let mut headers = HeaderMap::new();
+            headers.insert("retry-after", HeaderValue::from_bytes(&wait).unwrap());
+            let service = Service::read(StatusCode::from_u16(status).unwrap(), &headers, &body);
+            let _ = Cause::Service(service).describe();
+        }
     }
 }

@@ -12,7 +12,6 @@ use super::operation::Operation;
 use super::request::Idempotency;
 use super::request::Request;
 use crate::transport::retry;
-use crate::transport::retry::Fate;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -45,33 +44,60 @@ impl Client {
     ) -> Result<Answer<O::Output>, Error> {
         let exchange = Arc::new(Exchange::new(self.clone(), operation, call)?);
         let waiting = Waiting(Arc::clone(&exchange));
-        let mut task = self.tasks.spawn(finish(Arc::clone(&exchange)));
-        let joined = match tokio::time::timeout_at(exchange.call.deadline.answer_by(), &mut task).await {
-            Ok(joined) => joined,
-            Err(_elapsed) => match waiting.0.leave() {
-                Audience::Answered => task.await,
-                Audience::Waiting | Audience::Left => return Err(exchange.late()),
-            },
-        };
-        joined.unwrap_or_else(|_panic| Err(exchange.error(Cause::Internal("a task panicked").into())))
+        let task = self.tasks.spawn(Ending::of(Arc::clone(&exchange)));
+        let ended = tokio::time::timeout_at(exchange.call.deadline.answer_by(), task).await;
+        // From here on no attempt starts, so that the error below stays true.
+        drop(waiting);
+        match ended {
+            Ok(Ok(ending)) => ending.heard().unwrap_or_else(|| Err(exchange.broken())),
+            Ok(Err(_panic)) => Err(exchange.broken()),
+            Err(_elapsed) => Err(exchange.late()),
+        }
     }
 }
 
-/// Runs a mutation to its own end. If nobody waits for it any more, the log is the only one to be told.
-async fn finish<O: Operation>(exchange: Arc<Exchange<O>>) -> Result<Answer<O::Output>, Error> {
-    let result = exchange.run(Duration::MAX).await;
-    if exchange.conclude() == Audience::Left {
-        exchange.log_unheard(&result);
-    }
-    result
-}
-
-/// Dropped with the caller's future: from then on nobody waits.
+/// The caller waits. Dropped with the caller's future, too: from then on nobody does.
 struct Waiting<O: Operation>(Arc<Exchange<O>>);
 
 impl<O: Operation> Drop for Waiting<O> {
     fn drop(&mut self) {
-        self.0.leave();
+        self.0.progress().audience = Audience::Gone;
+    }
+}
+
+/// How a mutation ended, on its way to the caller. If it is dropped before it is heard, because the caller
+/// has left, or the process ends in the midst, the log is the only one to be told.
+struct Ending<O: Operation> {
+    exchange: Arc<Exchange<O>>,
+    result: Option<Result<Answer<O::Output>, Error>>,
+    ear: Ear,
+}
+
+#[derive(PartialEq, Eq)]
+enum Ear {
+    None,
+    TheCallers,
+}
+
+impl<O: Operation> Ending<O> {
+    /// Runs the mutation to its own end.
+    async fn of(exchange: Arc<Exchange<O>>) -> Self {
+        let mut ending = Self { exchange: Arc::clone(&exchange), result: None, ear: Ear::None };
+        ending.result = Some(exchange.run(Duration::MAX).await);
+        ending
+    }
+
+    fn heard(mut self) -> Option<Result<Answer<O::Output>, Error>> {
+        self.ear = Ear::TheCallers;
+        self.result.take()
+    }
+}
+
+impl<O: Operation> Drop for Ending<O> {
+    fn drop(&mut self) {
+        if self.ear == Ear::None {
+            self.exchange.log_unheard(self.result.as_ref());
+        }
     }
 }
 
@@ -99,14 +125,11 @@ enum Attempt {
     Ended,
 }
 
-/// Who will hear how the call ended. Whoever moves it away from `Waiting` decides.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Audience {
     Waiting,
-    /// The caller has gone, or was told that its deadline passed.
-    Left,
-    /// The caller gets the result.
-    Answered,
+    /// The caller has left, or has been answered.
+    Gone,
 }
 
 impl<O: Operation> Exchange<O> {
@@ -128,7 +151,7 @@ impl<O: Operation> Exchange<O> {
                 region: Arc::clone(&client.caller.region),
                 elsewhere: None,
                 attempts: 0,
-                outcome: Some(Outcome::NotStarted),
+                outcome: None,
                 opc_request_id: call.request_id.as_str().into(),
                 retry_token: None,
             }),
@@ -137,32 +160,43 @@ impl<O: Operation> Exchange<O> {
 
     /// Makes attempts, each within `timeout`, as long as the loop asks for them and the caller waits.
     async fn run(&self, timeout: Duration) -> Result<Answer<O::Output>, Error> {
-        let may_start =
-            || self.call.deadline.allows_attempt() && self.progress().audience == Audience::Waiting;
-        match retry::run(may_start, || self.attempt(timeout), |failure| failure.fate).await {
+        let ended = retry::run(|| self.begin(), || self.attempt(timeout), |failure| failure.fate).await;
+        let cause =
+            |result: &Result<_, Failure>| result.as_ref().err().map(|failure| Arc::clone(&failure.cause));
+        if let Some(result) = &ended {
+            self.client.standing.note(cause(result).as_deref());
+        }
+        match ended {
             Some(Ok(answer)) => Ok(answer),
             Some(Err(failure)) => Err(self.error(failure.cause)),
             None => Err(self.late()),
         }
     }
 
-    async fn attempt(&self, timeout: Duration) -> Result<Answer<O::Output>, Failure> {
-        {
-            let mut progress = self.progress();
+    /// Whether another attempt may start; if so, it counts as begun. Both at once: whoever answers the caller
+    /// in between must not say that nothing was started.
+    fn begin(&self) -> bool {
+        let mut progress = self.progress();
+        let may = progress.audience == Audience::Waiting && self.call.deadline.allows_attempt();
+        if may {
             progress.attempts += 1;
             progress.attempt = Attempt::InFlight;
         }
-        let result =
-            self.client.caller.attempt(&self.operation, &self.request, &self.call.request_id, timeout).await;
-        if !matches!(&result, Err(failure) if failure.fate == Fate::Corrected) {
-            self.client.standing.note(result.as_ref().err().map(|failure| &*failure.cause));
-        }
+        may
+    }
+
+    async fn attempt(&self, timeout: Duration) -> Result<Answer<O::Output>, Failure> {
+        let caller = &self.client.caller;
+        let result = caller.attempt(&self.operation, &self.request, &self.call.request_id, timeout).await;
         let mut progress = self.progress();
         progress.attempt = Attempt::Ended;
-        if let Err(failure) = &result {
-            progress.outcome = progress.outcome.max(failure.cause.outcome());
-            progress.last = Some(Arc::clone(&failure.cause));
-            progress.opc_request_id.clone_from(&failure.opc_request_id);
+        match &result {
+            Ok(_answer) => progress.outcome = Outcome::Started,
+            Err(failure) => {
+                progress.outcome = progress.outcome.max(failure.cause.outcome());
+                progress.last = Some(Arc::clone(&failure.cause));
+                progress.opc_request_id.clone_from(&failure.opc_request_id);
+            }
         }
         result
     }
@@ -199,33 +233,20 @@ impl<O: Operation> Exchange<O> {
         }
     }
 
-    /// The caller waits no longer, unless the result was faster.
-    fn leave(&self) -> Audience {
-        self.settle(Audience::Left)
-    }
-
-    /// The result is there; it is the caller's, unless the caller has left.
-    fn conclude(&self) -> Audience {
-        self.settle(Audience::Answered)
-    }
-
-    fn settle(&self, audience: Audience) -> Audience {
-        let mut progress = self.progress();
-        if progress.audience == Audience::Waiting {
-            progress.audience = audience;
-        }
-        progress.audience
-    }
-
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn log_unheard(&self, result: &Result<Answer<O::Output>, Error>) {
+    fn broken(&self) -> Error {
+        self.error(Cause::Internal("a task ended before its time").into())
+    }
+
+    fn log_unheard(&self, result: Option<&Result<Answer<O::Output>, Error>>) {
         let operation = O::NAME;
         let subject = self.operation.subject().as_str();
         let opc_retry_token = self.request.idempotency.retry_token().map(tracing::field::display);
-        match result {
+        let broken = || Err(self.broken());
+        match result.map_or_else(broken, |result| result.as_ref().map_err(Error::clone)) {
             Ok(answer) => tracing::warn!(
                 operation,
                 subject,
@@ -238,10 +259,10 @@ impl<O: Operation> Exchange<O> {
                 operation,
                 subject,
                 opc_retry_token,
-                opc_request_id = error.opc_request_id,
+                opc_request_id = &*error.opc_request_id,
                 outcome = error.outcome.map(Outcome::as_str),
                 error = error.cause.describe(),
-                "failed after the caller had stopped waiting"
+                "failed, or was cut off, after the caller had stopped waiting"
             ),
         }
     }

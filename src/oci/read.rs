@@ -5,7 +5,9 @@ use serde::Deserialize;
 use serde::Deserializer;
 use serde::de::Error as _;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 /// Free-form tags: key to text.
 pub type FreeformTags = BTreeMap<String, String>;
@@ -13,13 +15,57 @@ pub type FreeformTags = BTreeMap<String, String>;
 /// Defined and system tags: namespace to key to any JSON value.
 pub type DefinedTags = BTreeMap<String, BTreeMap<String, Value>>;
 
+/// A point in time that protobuf can say: years 0001 to 9999, counted from 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Time {
+    /// Whole seconds, negative before 1970.
+    pub seconds: i64,
+    /// What comes on top, always forward.
+    pub nanos: i32,
+}
+
+impl Time {
+    /// The range of `google.protobuf.Timestamp`.
+    const RANGE: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+
+    /// Reads RFC 3339; `Ok(None)` is a time outside the range. jiff's own timestamps end a day before the
+    /// year 9999 does, and its last second is what "never" looks like.
+    fn parse(text: &str) -> Result<Option<Self>, jiff::Error> {
+        let pieces = jiff::fmt::temporal::Pieces::parse(text)?;
+        let (Some(time), Some(offset)) = (pieces.time(), pieces.to_numeric_offset()) else {
+            return Err(jiff::Error::from_args(format_args!("a time of day and an offset are missing")));
+        };
+        let since =
+            pieces.date().to_datetime(time).duration_since(jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0));
+        let nanos = since.as_nanos() - i128::from(offset.seconds()) * 1_000_000_000;
+        let seconds =
+            i64::try_from(nanos.div_euclid(1_000_000_000)).ok().filter(|at| Self::RANGE.contains(at));
+        let nanos = i32::try_from(nanos.rem_euclid(1_000_000_000)).unwrap_or_default();
+        Ok(seconds.map(|seconds| Self { seconds, nanos }))
+    }
+}
+
+/// A time; one that protobuf cannot say is absent, since a backup must not be lost for it.
+pub(super) fn time<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Time>, D::Error> {
+    match Option::<Cow<'de, str>>::deserialize(json)? {
+        None => Ok(None),
+        Some(text) => Time::parse(&text).map_err(|_error| D::Error::custom("a time is not of RFC 3339")),
+    }
+}
+
+/// An id, which is never empty.
+pub(super) fn id<'de, D: Deserializer<'de>>(json: D) -> Result<String, D::Error> {
+    let id = String::deserialize(json)?;
+    if id.is_empty() { Err(D::Error::custom("the id is empty")) } else { Ok(id) }
+}
+
 /// A whole number, also as `50.0` or `"50"`; `null` is absent.
 pub(super) fn whole_number<'de, D: Deserializer<'de>>(json: D) -> Result<Option<i64>, D::Error> {
     match Option::<Value>::deserialize(json)? {
         None => Ok(None),
         Some(value) => match whole(&value) {
             Some(number) => Ok(Some(number)),
-            None => Err(D::Error::custom(format_args!("{value} is not a whole number"))),
+            None => Err(D::Error::custom("a size or an amount is not a whole number")),
         },
     }
 }
@@ -82,6 +128,30 @@ mod tests {
             [json!(1.5), json!(1e300), json!(u64::MAX), json!("x"), json!(true), json!([]), json!({})]
         {
             assert!(size(value.clone()).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn reads_times_as_far_as_protobuf_goes() {
+        let at = |seconds, nanos| Some(Time { seconds, nanos });
+        for (text, expected) in [
+            ("1970-01-01T00:00:00Z", at(0, 0)),
+            ("2007-11-11T04:41:21.719Z", at(1_194_756_081, 719_000_000)),
+            ("2007-11-11T05:41:21.719+01:00", at(1_194_756_081, 719_000_000)),
+            ("1969-12-31T23:59:59.250Z", at(-1, 250_000_000)),
+            ("0001-01-01T00:00:00Z", at(-62_135_596_800, 0)),
+            ("9999-12-31T23:59:59.999999999Z", at(253_402_300_799, 999_999_999)),
+            ("0001-01-01T00:00:00+00:01", None),
+            ("9999-12-31T23:59:59-00:01", None),
+            ("0000-06-01T00:00:00Z", None),
+            ("-000100-01-01T00:00:00Z", None),
+        ] {
+            assert_eq!(Time::parse(text).unwrap(), expected, "{text}");
+        }
+        for text in
+            ["", "yesterday", "2026-11-22", "2026-11-22T10:00:00", "1700000000", "2026-13-01T00:00:00Z"]
+        {
+            assert!(Time::parse(text).is_err(), "{text}");
         }
     }
 

@@ -59,7 +59,7 @@ impl Operation for CreateVolumeBackup {
 
     fn check(&self, made: &VolumeBackup) -> Result<(), Unusable> {
         match &made.volume_id {
-            Some(other) if other != self.volume_id.as_str() => {
+            Some(other) if !other.eq_ignore_ascii_case(self.volume_id.as_str()) => {
                 Err(Unusable::OtherSource { named: other.clone() })
             }
             Some(_) | None => Ok(()),

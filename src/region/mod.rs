@@ -123,11 +123,10 @@ impl Regions {
         Ok(Region { id: text, domain, origin })
     }
 
-    /// One name for each region, so that an OCID's region, a short code or an identifier, can be compared with
-    /// another. A text that is no known region only turns to lower case.
-    pub fn canonical(&self, text: &str) -> String {
-        let text = text.trim().to_ascii_lowercase();
-        self.find(&text).map_or_else(|| text.clone(), |(id, ..)| id.to_owned())
+    /// The identifier of a region in a table, from its identifier or its short code, so that an OCID's region
+    /// can be compared with another.
+    pub fn known(&self, text: &str) -> Option<&str> {
+        self.find(&text.trim().to_ascii_lowercase()).map(|(id, ..)| id)
     }
 
     /// Identifier, domain and realm of a region in a table.
@@ -241,10 +240,7 @@ mod tests {
         for (id, code) in regions {
             let (by_id, by_code) = (plain().resolve(id).unwrap(), plain().resolve(code).unwrap());
             assert_eq!((by_id.id(), &by_id), (*id, &by_code));
-            assert_eq!(
-                (plain().canonical(code), plain().canonical(id)),
-                ((*id).to_owned(), (*id).to_owned())
-            );
+            assert_eq!((plain().known(code), plain().known(id)), (Some(*id), Some(*id)));
         }
     }
 
@@ -303,7 +299,8 @@ mod tests {
                 assert_eq!(region.host("iaas"), "iaas.xx-nowhere-1.oraclecloud99.example");
                 assert_eq!(region.origin(), &known("oc99"));
             }
-            assert_eq!(regions.canonical("Now"), "xx-nowhere-1");
+            assert_eq!(regions.known("Now"), Some("xx-nowhere-1"));
+            assert_eq!(regions.known("elsewhere"), None);
             assert_eq!(regions.resolve("syd").unwrap().domain(), "oraclecloud.com");
             assert_eq!(regions.warnings(), [] as [&str; 0]);
         }

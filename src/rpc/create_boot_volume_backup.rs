@@ -4,6 +4,7 @@ use super::Rpc;
 use super::field::Check;
 use super::field::CreateFields;
 use super::field::Violations;
+use super::metadata::ToldToken;
 use super::resource;
 use crate::oci;
 use crate::oci::Answer;
@@ -17,9 +18,9 @@ impl Rpc for CreateBootVolumeBackup {
     type Model = BootVolumeBackup;
     type Response = pb::CreateBootVolumeBackupResponse;
 
-    fn parse(message: Self::Request, metadata_token: Option<Result<&str, ()>>) -> Result<Self, Violations> {
+    fn parse(message: Self::Request, told: ToldToken<'_>) -> Result<Self, Violations> {
         let mut check = Check::default();
-        let retry_token = check.retry_token(message.retry_token.as_deref(), metadata_token);
+        let retry_token = check.retry_token(message.retry_token.as_deref(), told);
         let boot_volume_id = check.ocid("boot_volume_id", &message.boot_volume_id, "bootvolume");
         let details = CreateFields {
             display_name: message.display_name,

@@ -10,11 +10,13 @@ use crate::oci::read::FreeformTags;
 use crate::oci::retry_token::RetryToken;
 use crate::ocid::Ocid;
 use crate::pb;
+use crate::rpc::metadata::ToldToken;
 use prost_types::Struct;
 use prost_types::Value;
 use prost_types::value::Kind;
 use serde_json::Number;
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// A field that is not what it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,22 +83,25 @@ impl Check {
     pub(super) fn retry_token(
         &mut self,
         field: Option<&str>,
-        metadata: Option<Result<&str, ()>>,
+        metadata: ToldToken<'_>,
     ) -> Result<RetryToken, Noted> {
-        let token = match (field, metadata) {
-            (None, None) => RetryToken::generate(),
-            (Some(text), None) | (None, Some(Ok(text))) => match RetryToken::parse(text) {
-                Ok(token) => token,
-                Err(invalid) => return self.note("retry_token", invalid.to_string()),
-            },
-            (Some(one), Some(Ok(other))) if one == other => return self.retry_token(Some(one), None),
-            (Some(_), Some(_)) => {
+        let text = match (field, metadata) {
+            (None, ToldToken::None) => None,
+            (Some(text), ToldToken::None) | (None, ToldToken::Text(text)) => Some(text),
+            (Some(one), ToldToken::Text(other)) if one == other => Some(one),
+            (Some(_), ToldToken::Text(_)) => {
                 return self
                     .note("retry_token", "differs from the metadata `opc-retry-token`; give one of them");
             }
-            (None, Some(Err(()))) => {
-                return self.note("retry_token", "the metadata `opc-retry-token` is not ASCII text");
+            (_, ToldToken::Unusable) => {
+                return self
+                    .note("retry_token", "the metadata `opc-retry-token` is no ASCII text, or there twice");
             }
+        };
+        let token = match text.map(RetryToken::parse) {
+            None => RetryToken::generate(),
+            Some(Ok(token)) => token,
+            Some(Err(invalid)) => return self.note("retry_token", invalid.to_string()),
         };
         self.0.retry_token = Some(token.clone());
         Ok(token)
@@ -180,8 +185,8 @@ fn defined_tags(check: &mut Check, tags: BTreeMap<String, Struct>) -> Result<Def
     let namespaces: Vec<_> = tags
         .into_iter()
         .map(|(namespace, tags)| {
-            let path = format!("defined_tags[{:?}]", shortened(&namespace));
-            object(check, &path, tags).map(|tags| (namespace, tags))
+            let tags = object(check, &Path::Key(&Path::Field("defined_tags"), &namespace), tags);
+            tags.map(|tags| (namespace, tags))
         })
         .collect();
     namespaces.into_iter().collect()
@@ -189,38 +194,49 @@ fn defined_tags(check: &mut Check, tags: BTreeMap<String, Struct>) -> Result<Def
 
 fn object<M: FromIterator<(String, serde_json::Value)>>(
     check: &mut Check,
-    path: &str,
+    path: &Path<'_>,
     object: Struct,
 ) -> Result<M, Noted> {
     let fields: Vec<_> = object
         .fields
         .into_iter()
-        .map(|(key, value)| {
-            let path = format!("{path}[{:?}]", shortened(&key));
-            json(check, &path, value).map(|value| (key, value))
-        })
+        .map(|(key, value)| json(check, &Path::Key(path, &key), value).map(|value| (key, value)))
         .collect();
     fields.into_iter().collect()
 }
 
-fn json(check: &mut Check, path: &str, value: Value) -> Result<serde_json::Value, Noted> {
+fn json(check: &mut Check, path: &Path<'_>, value: Value) -> Result<serde_json::Value, Noted> {
     match value.kind {
         None | Some(Kind::NullValue(_)) => Ok(serde_json::Value::Null),
         Some(Kind::BoolValue(value)) => Ok(value.into()),
         Some(Kind::StringValue(value)) => Ok(value.into()),
         Some(Kind::NumberValue(value)) => match number(value) {
             Some(number) => Ok(number.into()),
-            None => check.note(path, "is not a finite number, and JSON has no other"),
+            None => check.note(path.to_string(), "is not a finite number, and JSON has no other"),
         },
         Some(Kind::StructValue(value)) => object(check, path, value).map(serde_json::Value::Object),
         Some(Kind::ListValue(list)) => {
-            let items: Vec<_> = list
-                .values
-                .into_iter()
-                .enumerate()
-                .map(|(index, value)| json(check, &format!("{path}[{index}]"), value))
-                .collect();
+            let items = list.values.into_iter().enumerate();
+            let items: Vec<_> =
+                items.map(|(index, value)| json(check, &Path::Index(path, index), value)).collect();
             items.into_iter().collect()
+        }
+    }
+}
+
+/// Where a value stands in a message. It becomes a text only for a violation.
+enum Path<'a> {
+    Field(&'a str),
+    Key(&'a Path<'a>, &'a str),
+    Index(&'a Path<'a>, usize),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Field(name) => formatter.write_str(name),
+            Self::Key(parent, key) => write!(formatter, "{parent}[{:?}]", shortened(key)),
+            Self::Index(parent, index) => write!(formatter, "{parent}[{index}]"),
         }
     }
 }

@@ -35,9 +35,26 @@ pub fn told_retry_token(headers: &HeaderMap) -> Option<HeaderValue> {
     RetryToken::parse(value.to_str().ok()?).ok().map(|_well_formed| value.clone())
 }
 
-/// What the caller's metadata says about the retry token; `Some(Err(()))` is a value that is no text.
-pub(super) fn retry_token(metadata: &MetadataMap) -> Option<Result<&str, ()>> {
-    metadata.get(OPC_RETRY_TOKEN).map(|value| value.to_str().map_err(|_not_ascii| ()))
+/// What the caller's metadata says about the retry token.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ToldToken<'a> {
+    /// Nothing.
+    None,
+    /// A text, well-formed or not.
+    Text(&'a str),
+    /// No text, or more than one: which was meant is nobody's to guess.
+    Unusable,
+}
+
+impl<'a> ToldToken<'a> {
+    pub(super) fn of(metadata: &'a MetadataMap) -> Self {
+        let mut values = metadata.get_all(OPC_RETRY_TOKEN).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Self::None,
+            (Some(value), None) => value.to_str().map_or(Self::Unusable, Self::Text),
+            (Some(_), Some(_)) => Self::Unusable,
+        }
+    }
 }
 
 /// Tells the caller what OCI's headers said.

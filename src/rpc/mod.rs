@@ -8,6 +8,8 @@ mod field;
 pub mod metadata;
 mod resource;
 pub mod status;
+#[cfg(test)]
+mod tests;
 
 use crate::oci;
 use crate::oci::Answer;
@@ -16,6 +18,7 @@ use crate::oci::volume_backup::CreateVolumeBackup;
 use crate::pb;
 use crate::pb::backup_service_server::BackupService;
 use field::Violations;
+use metadata::ToldToken;
 use status::Refusal;
 use status::Refused;
 use tonic::Request;
@@ -38,7 +41,7 @@ impl Gateway {
     async fn unary<R: Rpc>(&self, request: Request<R::Request>) -> Result<Response<R::Response>, Refused> {
         let (metadata, extensions, message) = request.into_parts();
         let call = extensions.get::<oci::Call>().cloned().unwrap_or_default();
-        let input = R::parse(message, metadata::retry_token(&metadata))
+        let input = R::parse(message, ToldToken::of(&metadata))
             .map_err(|wrong| Refusal::Invalid(wrong).status(R::NAME, &call.request_id))?;
         let answer = input.execute(&self.client, call).await.map_err(|error| status::of(&error))?;
         let mut response = Response::new(());
@@ -73,7 +76,7 @@ trait Rpc: Sized {
     type Response;
 
     /// The message as an input that cannot be wrong, or all that is wrong with it.
-    fn parse(message: Self::Request, metadata_token: Option<Result<&str, ()>>) -> Result<Self, Violations>;
+    fn parse(message: Self::Request, told: ToldToken<'_>) -> Result<Self, Violations>;
 
     /// Calls OCI.
     fn execute(

@@ -6,21 +6,16 @@ use crate::oci::backup::Retention;
 use crate::oci::backup::RetentionUnit;
 use crate::oci::backup::SourceType;
 use crate::oci::read::DefinedTags;
+use crate::oci::read::Time;
 use crate::pb;
-use jiff::Timestamp;
 use prost_types::ListValue;
 use prost_types::Struct;
 use prost_types::Value;
 use prost_types::value::Kind;
 use std::collections::BTreeMap;
 
-/// Protobuf's nanoseconds count forward, before 1970 too.
-pub(super) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
-    let (seconds, nanos) = (time.as_second(), time.subsec_nanosecond());
-    match nanos {
-        0.. => prost_types::Timestamp { seconds, nanos },
-        _ => prost_types::Timestamp { seconds: seconds - 1, nanos: nanos + 1_000_000_000 },
-    }
+pub(super) fn timestamp(time: Time) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: time.seconds, nanos: time.nanos }
 }
 
 pub(super) fn backup_type(value: Option<BackupType>) -> pb::BackupType {
@@ -68,24 +63,31 @@ pub(super) fn retention(value: Retention) -> pb::RetentionDuration {
     }
 }
 
+/// Decoders of protobuf give up at a nesting of 100 messages, and a level of JSON takes three. OCI's tags are
+/// scalars; what is nested deeper than this reaches the caller as JSON text instead of breaking the answer.
+const DEEPEST: usize = 16;
+
 pub(super) fn tags(tags: DefinedTags) -> BTreeMap<String, Struct> {
-    tags.into_iter().map(|(namespace, tags)| (namespace, structure(tags))).collect()
+    tags.into_iter().map(|(namespace, tags)| (namespace, structure(tags, DEEPEST))).collect()
 }
 
-fn structure(fields: impl IntoIterator<Item = (String, serde_json::Value)>) -> Struct {
-    Struct { fields: fields.into_iter().map(|(key, json)| (key, value(json))).collect() }
+fn structure(fields: impl IntoIterator<Item = (String, serde_json::Value)>, depth: usize) -> Struct {
+    Struct { fields: fields.into_iter().map(|(key, json)| (key, value(json, depth))).collect() }
 }
 
-fn value(json: serde_json::Value) -> Value {
+fn value(json: serde_json::Value, depth: usize) -> Value {
     let kind = match json {
+        nested @ (serde_json::Value::Array(_) | serde_json::Value::Object(_)) if depth == 0 => {
+            Kind::StringValue(nested.to_string())
+        }
         serde_json::Value::Null => Kind::NullValue(0),
         serde_json::Value::Bool(value) => Kind::BoolValue(value),
         serde_json::Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or(f64::NAN)),
         serde_json::Value::String(text) => Kind::StringValue(text),
-        serde_json::Value::Array(items) => {
-            Kind::ListValue(ListValue { values: items.into_iter().map(value).collect() })
-        }
-        serde_json::Value::Object(fields) => Kind::StructValue(structure(fields)),
+        serde_json::Value::Array(items) => Kind::ListValue(ListValue {
+            values: items.into_iter().map(|item| value(item, depth - 1)).collect(),
+        }),
+        serde_json::Value::Object(fields) => Kind::StructValue(structure(fields, depth - 1)),
     };
     Value { kind: Some(kind) }
 }

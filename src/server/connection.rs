@@ -103,6 +103,9 @@ impl AsyncRead for Connection {
     }
 }
 
+/// Without vectored writes, on purpose: h2 then copies an answer of up to 1 KiB in between its headers and its
+/// trailers, and one write carries the end of the call; else the trailers go out by a write of their own
+/// (h2, `src/codec/framed_write.rs`, `CHAIN_THRESHOLD_WITHOUT_VECTORED_IO`).
 impl AsyncWrite for Connection {
     fn poll_write(
         mut self: Pin<&mut Self>,
@@ -111,19 +114,6 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         self.check(context)?;
         Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.check(context)?;
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -9,6 +9,7 @@ use crate::rpc::status;
 use crate::rpc::status::Refusal;
 use axum::body::Body;
 use axum::extract::Request;
+use axum::extract::State;
 use axum::middleware::Next;
 use axum::middleware::from_fn;
 use axum::middleware::from_fn_with_state;
@@ -20,6 +21,7 @@ use std::any::Any;
 use std::net::SocketAddr;
 use std::time::Duration;
 use std::time::Instant;
+use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tonic::transport::server::TcpConnectInfo;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -27,7 +29,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
 /// Wraps `routes`; health and reflection are added around it, and are none of these layers' business.
-pub(super) fn around(routes: Routes, deadlines: deadline::Config) -> Routes {
+pub(super) fn around(routes: Routes, deadlines: deadline::Config, calls: TaskTracker) -> Routes {
     let router = routes
         .into_axum_router()
         // Innermost, so that everything outside sees its answer: the caller's deadline.
@@ -38,6 +40,8 @@ pub(super) fn around(routes: Routes, deadlines: deadline::Config) -> Routes {
         .layer(from_fn(refine))
         // One line per call, whatever becomes of it.
         .layer(from_fn(log))
+        // A drain waits for every call that came this far.
+        .layer(from_fn_with_state(calls, count))
         // Outermost: everything below knows the call by one name.
         .layer(from_fn(identify));
     Routes::from(router)
@@ -46,6 +50,11 @@ pub(super) fn around(routes: Routes, deadlines: deadline::Config) -> Routes {
 async fn identify(mut request: Request, next: Next) -> Response {
     let request_id = metadata::request_id(request.headers());
     request.extensions_mut().insert(oci::Call { request_id, ..oci::Call::default() });
+    next.run(request).await
+}
+
+async fn count(State(calls): State<TaskTracker>, request: Request, next: Next) -> Response {
+    let _counted = calls.token();
     next.run(request).await
 }
 
@@ -169,7 +178,8 @@ mod tests {
         let routes = axum::Router::new().route("/test.Service/{method}", any(handler));
         let deadlines = deadline::Config { default: Duration::from_secs(5), max: Duration::from_secs(5) };
         let request = http::Request::post(path).header(OPC_REQUEST_ID, "mine").body(Body::empty()).unwrap();
-        let response = around(Routes::from(routes), deadlines).oneshot(request).await.unwrap();
+        let response =
+            around(Routes::from(routes), deadlines, TaskTracker::new()).oneshot(request).await.unwrap();
         let status = Status::from_header_map(response.headers()).unwrap();
         (response.headers().clone(), status)
     }

@@ -10,6 +10,7 @@ use crate::rpc;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tokio::sync::watch;
 use tonic::server::NamedService;
 use tonic_health::ServingStatus;
@@ -66,6 +67,7 @@ impl fmt::Display for State {
 #[derive(Clone)]
 pub(super) struct Readiness {
     state: Arc<watch::Sender<State>>,
+    telling: Arc<Mutex<()>>,
     health: HealthReporter,
 }
 
@@ -76,7 +78,7 @@ impl Readiness {
         let (health, service) = tonic_health::server::health_reporter();
         health.set_service_status(LIVENESS, ServingStatus::Serving).await;
         let state = Arc::new(watch::Sender::new(State::Loading { said: None }));
-        let readiness = Self { state, health };
+        let readiness = Self { state, telling: Arc::default(), health };
         readiness.tell().await;
         (readiness, service)
     }
@@ -87,6 +89,8 @@ impl Readiness {
 
     /// Changes the state, unless the process is already on its way out.
     pub(super) async fn set(&self, new: State) {
+        // One at a time: of two changes the later one must be told last.
+        let _telling = self.telling.lock().await;
         let changed = self.state.send_if_modified(|state| {
             let changes = *state != State::Draining && *state != new;
             if changes {

@@ -19,7 +19,10 @@ use std::io;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// Name, TCP and TLS together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Less than the whole, so that a silent name server is told apart from a silent host.
+const RESOLVE_TIMEOUT: Duration = Duration::from_millis(1500);
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 const POOL_MAX_IDLE_PER_HOST: usize = 32;
 
@@ -73,6 +76,7 @@ impl Client {
             .referer(false)
             .retry(upstream::retry::never())
             .no_proxy()
+            .dns_resolver(Resolver)
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .pool_max_idle_per_host(POOL_MAX_IDLE_PER_HOST)
@@ -111,8 +115,27 @@ fn secure(builder: upstream::ClientBuilder) -> upstream::ClientBuilder {
     builder.https_only(true).tls_version_min(upstream::tls::Version::TLS_1_2)
 }
 
+/// HTTP proxies only: other schemes would be ignored, or fail at the first call.
 fn proxy(url: &str) -> Result<upstream::Proxy, BuildError> {
+    let uri = url.parse::<http::Uri>().map_err(|_invalid| BuildError::Proxy("it is no URL".to_owned()))?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
+        return Err(BuildError::Proxy("its form is http://HOST:PORT or https://HOST:PORT".to_owned()));
+    }
     upstream::Proxy::all(url).map_err(|error| BuildError::Proxy(chain(&error)))
+}
+
+/// The system's resolver, on its own threads, with a bound.
+struct Resolver;
+
+impl upstream::dns::Resolve for Resolver {
+    fn resolve(&self, name: upstream::dns::Name) -> upstream::dns::Resolving {
+        Box::pin(async move {
+            // The port is the connector's affair.
+            let found = tokio::net::lookup_host((name.as_str(), 0));
+            let addresses = tokio::time::timeout(RESOLVE_TIMEOUT, found).await??;
+            Ok(Box::new(addresses.collect::<Vec<_>>().into_iter()) as upstream::dns::Addrs)
+        })
+    }
 }
 
 impl HttpService for Client {
@@ -145,10 +168,12 @@ async fn within<T>(end: Instant, exchange: impl Future<Output = T>) -> Result<T,
     tokio::time::timeout_at(end, exchange).await.map_err(|_elapsed| Kind::Timeout.into())
 }
 
+/// Only a failure to connect is a failure to send: a TLS fault on a connection that stood may come after
+/// the request.
 fn classify(error: upstream::Error) -> Error {
     let kind = if error.is_dns() {
         Kind::Dns
-    } else if names_a_tls_fault(&error) {
+    } else if error.is_connect() && names_a_tls_fault(&error) {
         Kind::Tls
     } else if error.is_connect() {
         Kind::Connect

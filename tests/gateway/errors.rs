@@ -1,5 +1,6 @@
 //! The error table of the contract, row by row over the wire.
 
+use crate::raw;
 use crate::rig::Rig;
 use crate::rig::Setup;
 use crate::rig::create;
@@ -13,7 +14,12 @@ use oci_backup_gateway::sandbox::Transport;
 use oci_backup_gateway::sandbox::Wire;
 use oci_backup_gateway::transport::reqwest::Trust;
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use tonic::Code;
 use tonic::Status;
 use tonic_types::ErrorDetails;
@@ -160,6 +166,7 @@ fn of_the_gateway() -> Vec<Row> {
         gateway("200 without an id", Fault::patch(json!({"id": null})), Unknown, "UPSTREAM_RESPONSE_UNREADABLE", "STARTED", &[RetryInfo]),
         gateway("200 with a field of the wrong type", Fault::patch(json!({"sizeInGBs": "many"})), Unknown, "UPSTREAM_RESPONSE_UNREADABLE", "STARTED", &[RetryInfo]),
         gateway("200 with a time that is none", Fault::patch(json!({"timeCreated": "yesterday"})), Unknown, "UPSTREAM_RESPONSE_UNREADABLE", "STARTED", &[RetryInfo]),
+        gateway("200 with an empty id", Fault::patch(json!({"id": ""})), Unknown, "UPSTREAM_RESPONSE_UNREADABLE", "STARTED", &[RetryInfo]),
         gateway("204 for a create", status(204), Unknown, "RESPONSE_MISMATCH", "UNKNOWN", NONE),
         gateway("200 for another volume", Fault::patch(json!({"volumeId": "ocid1.volume.oc1.iad.other"})), Unknown, "RESPONSE_MISMATCH", "UNKNOWN", NONE),
         gateway("302", status(302).header("location", "http://127.0.0.1:1/"), Internal, "UPSTREAM_REDIRECT", "NOT_STARTED", NONE),
@@ -341,16 +348,76 @@ async fn a_retry_after_of_ocis_reaches_the_application() {
 #[tokio::test]
 async fn the_longest_errors_fit_and_are_cut_between_characters() {
     let rig = Rig::start().await;
-    let long = "ä→🦀 ".repeat(2000);
     let code = "L".to_owned() + &"o".repeat(500);
-    rig.break_next(Fault::status(409, &code, &long).header("opc-request-id", &"r".repeat(250)));
-    let mut request = create();
-    request.volume_id = format!("ocid1.volume.oc1.iad.{}", "v".repeat(230));
-    let status = rig.caller.clone().create_volume_backup(request).await.unwrap_err();
-    assert_eq!(status.code(), Code::Aborted);
-    assert!(size(&status) <= 4096, "{} bytes", size(&status));
-    assert!(status.message().contains("ä→🦀"), "{}", status.message());
-    assert!(status.get_error_details().error_info().is_some());
+    for unit in ["ä→🦀 ", " ", "\"", "%", "a", "<>"] {
+        let long = unit.repeat(2000);
+        rig.break_next(Fault::status(409, &code, &long).header("opc-request-id", &"r".repeat(250)));
+        let mut request = create();
+        request.volume_id = format!("ocid1.volume.oc1.iad.{}", "v".repeat(230));
+        let status = rig.caller.clone().create_volume_backup(request).await.unwrap_err();
+        assert_eq!(status.code(), Code::Aborted);
+        assert!(size(&status) <= 4096, "{unit:?}: {} bytes", size(&status));
+        assert!(status.message().contains(unit.trim()), "{unit:?}: {}", status.message());
+        assert!(status.get_error_details().error_info().is_some());
+    }
+    let path = format!("/ocibackup.v1.BackupService/{}", "A".repeat(8000));
+    let answer = raw::call(rig.server.address(), &path, &[], raw::frame(&[])).await;
+    assert_eq!(answer.status.code(), Code::Unimplemented);
+    let whole: usize = answer.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    assert!(whole <= 4200, "{whole} bytes");
+}
+
+/// A TLS server that reads a whole request and then breaks the session.
+async fn broken_after_the_request(listener: TcpListener, acceptor: TlsAcceptor) {
+    let (stream, _peer) = listener.accept().await.unwrap();
+    let mut session = acceptor.accept(stream).await.unwrap();
+    let (mut request, mut buffer) = (Vec::new(), [0; 4096]);
+    while !request.windows(4).any(|window| window == b"\r\n\r\n") {
+        let count = session.read(&mut buffer).await.unwrap();
+        request.extend_from_slice(&buffer[..count]);
+    }
+    session.into_inner().0.write_all(b"no record of TLS at all, whatever the version\r\n").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_tls_fault_after_the_request_is_no_failure_to_send() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let names = vec!["localhost".to_owned()];
+    let certificate = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+    let config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key.serialize_der().try_into().unwrap())
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    tokio::spawn(broken_after_the_request(listener, TlsAcceptor::from(Arc::new(config))));
+    let trust = Some(Trust::Bundle(certificate.pem().into_bytes()));
+    let rig = Rig::with(Setup { endpoint: Some(endpoint), trust, ..Setup::default() }).await;
+    let status = rig.caller.clone().create_volume_backup(create()).await.unwrap_err();
+    let info = status.get_error_details().error_info().unwrap().clone();
+    assert_eq!((info.reason.as_str(), info.metadata["outcome"].as_str()), ("UPSTREAM_RESET", "UNKNOWN"));
+}
+
+#[tokio::test]
+async fn a_time_without_end_is_a_time_and_one_that_nobody_can_say_is_absent() {
+    let rig = Rig::start().await;
+    for (time, seconds) in
+        [("9999-12-31T23:59:59Z", Some(253_402_300_799)), ("-000100-01-01T00:00:00Z", None)]
+    {
+        rig.break_next(Fault::patch(json!({"timeRetentionExpiresAt": time})));
+        let answer = rig.caller.clone().create_volume_backup(create()).await.unwrap().into_inner();
+        let expires = answer.volume_backup.unwrap().time_retention_expires_at;
+        assert_eq!(expires.map(|time| time.seconds), seconds, "{time}");
+    }
+}
+
+#[tokio::test]
+async fn tags_nested_beyond_what_protobuf_can_say_arrive_as_text() {
+    let rig = Rig::start().await;
+    let nested = (0..60).fold(json!(1), |inner, _| json!({ "k": inner }));
+    rig.break_next(Fault::patch(json!({"definedTags": {"space": {"key": nested}}})));
+    let answer = rig.caller.clone().create_volume_backup(create()).await.unwrap().into_inner();
+    assert_eq!(answer.volume_backup.unwrap().defined_tags["space"].fields.len(), 1);
 }
 
 #[tokio::test]

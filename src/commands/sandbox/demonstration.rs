@@ -13,6 +13,7 @@ use crate::rpc::metadata::OPC_REQUEST_ID;
 use std::net::SocketAddr;
 use std::time::Duration;
 use std::time::Instant;
+use tonic::Code;
 use tonic::Response;
 use tonic::transport::Channel;
 
@@ -49,7 +50,10 @@ async fn boot_volume(caller: &mut BackupServiceClient<Channel>, oci: &oci::Clien
         display_name: Some("first boot volume backup".to_owned()),
         ..pb::CreateBootVolumeBackupRequest::default()
     };
-    let response = caller.create_boot_volume_backup(request).await.map_err(|status| status.to_string())?;
+    let response = caller
+        .create_boot_volume_backup(request)
+        .await
+        .map_err(|status| refused(status.code(), status.message()))?;
     let (created_in, request_id) = (began.elapsed(), request_id(&response));
     let id = response.into_inner().boot_volume_backup.map(|backup| backup.id).unwrap_or_default();
     let backup = GetBootVolumeBackup { id: ocid(&id)? };
@@ -68,7 +72,10 @@ async fn volume(caller: &mut BackupServiceClient<Channel>, oci: &oci::Client) ->
         display_name: Some("first volume backup".to_owned()),
         ..pb::CreateVolumeBackupRequest::default()
     };
-    let response = caller.create_volume_backup(request).await.map_err(|status| status.to_string())?;
+    let response = caller
+        .create_volume_backup(request)
+        .await
+        .map_err(|status| refused(status.code(), status.message()))?;
     let (created_in, request_id) = (began.elapsed(), request_id(&response));
     let id = response.into_inner().volume_backup.map(|backup| backup.id).unwrap_or_default();
     let backup = GetVolumeBackup { id: ocid(&id)? };
@@ -98,6 +105,10 @@ async fn follow(
     }
 }
 
+fn refused(code: Code, message: &str) -> String {
+    format!("the gateway answered {code:?}: {message}")
+}
+
 fn request_id<T>(response: &Response<T>) -> String {
     let value = response.metadata().get(OPC_REQUEST_ID).and_then(|value| value.to_str().ok());
     value.unwrap_or_default().to_owned()
@@ -108,14 +119,14 @@ fn ocid(id: &str) -> Result<Ocid, String> {
 }
 
 fn table(made: &[Made]) -> String {
-    let mut lines = vec![format!(
-        "{:<12} {:<10} {:>9} {:>10}  {}",
-        "backup of a", "state", "created", "available", "id, and opc-request-id of the create"
-    )];
+    let mut lines =
+        vec![format!("{:<13} {:<11} {:<15} {}", "backup of a", "state", "create took", "available after")];
     for Made { kind, id, request_id, created_in, available_in } in made {
-        let (created, available) = (created_in.as_secs_f64() * 1e3, available_in.as_secs_f64());
-        lines.push(format!("{kind:<12} {:<10} {created:>6.1} ms {available:>8.1} s  {id}", "AVAILABLE"));
-        lines.push(format!("{:>45}{request_id}", ""));
+        let created = format!("{:.1} ms", created_in.as_secs_f64() * 1e3);
+        let available = format!("{:.1} s", available_in.as_secs_f64());
+        lines.push(format!("{kind:<13} {:<11} {created:<15} {available}", "AVAILABLE"));
+        lines.push(format!("  {:<15} {id}", "id"));
+        lines.push(format!("  {:<15} {request_id}", "opc-request-id"));
     }
     lines.join("\n")
 }

@@ -3,14 +3,18 @@
 
 mod demonstration;
 mod paste;
+mod welcome;
 
 use crate::clock::Clock;
 use crate::commands::Failure;
 use crate::commands::connect::Connected;
 use crate::commands::connect::join;
 use crate::commands::serve;
+use crate::commands::signals::Signals;
 use crate::commands::start_logging;
 use crate::config;
+use crate::config::Given;
+use crate::config::Problem;
 use crate::config::Resolved;
 use crate::credentials;
 use crate::credentials::Origin;
@@ -20,8 +24,10 @@ use crate::oci::endpoint::Endpoint;
 use crate::region::Regions;
 use crate::region::Sources;
 use crate::sandbox::Config;
+use crate::sandbox::Error as SandboxError;
 use crate::sandbox::Sandbox;
 use crate::sandbox::Transport;
+use crate::sandbox::WrittenFiles;
 use crate::server::Server;
 use crate::transport::reqwest::Config as HttpConfig;
 use crate::transport::reqwest::Trust;
@@ -31,14 +37,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-pub(super) async fn run(settings: config::Sandbox) -> Result<ExitCode, Failure> {
-    let config = serve::config(&settings.listen)?;
-    start_logging(&settings.log)?;
+pub(super) async fn run(settings: config::Sandbox, given: &Given) -> Result<ExitCode, Failure> {
+    let config = serve::config(&settings.listen, given)?;
+    start_logging(&settings.log, "warn")?;
+    let mut signals = Signals::new()?;
     let sandbox = start(&settings).await?;
-    say(&format!("{:<9} {}\n{:<9} http://{}", "OCI", sandbox.endpoint(), "control", sandbox.control_addr()));
-    write_config(&sandbox, &settings)?;
+    let written = written(&sandbox, &settings)?;
     if settings.upstream_only {
-        serve::terminated().await?;
+        say(&welcome::upstream(&sandbox));
+        written.iter().for_each(|files| say(&welcome::files(files, &sandbox)));
+        say("\nServing until Ctrl-C.");
+        signals.next().await;
         sandbox.stop().await;
         return Ok(ExitCode::SUCCESS);
     }
@@ -47,22 +56,27 @@ pub(super) async fn run(settings: config::Sandbox) -> Result<ExitCode, Failure> 
     let server = Server::start(config, oci.client, oci.credentials, oci.tenancy, oci.tasks)
         .await
         .map_err(|error| Failure::Runtime(error.to_string()))?;
-    say(&format!("{:<9} {}\n{:<9} http://{}", "gateway", server.address(), "admin", server.admin_address()));
-    let made = demonstration::run(server.address(), &client).await;
-    if let Ok(table) = &made {
-        say(&format!("\n{table}"));
-    }
-    if !settings.once {
-        made.map_err(Failure::Runtime)?;
+    say(&welcome::all(&server, &sandbox));
+    written.iter().for_each(|files| say(&welcome::files(files, &sandbox)));
+    say("\nMaking a backup of a boot volume and of a volume ...\n");
+    let shown = tokio::select! {
+        made = demonstration::run(server.address(), &client) => made.map(|table| say(&table)),
+        () = signals.next() => return signals.unless_again(end(server, sandbox)).await,
+    };
+    if shown.is_ok() && !settings.once {
         say(&paste::lines(server.address()));
-        serve::terminated().await?;
-        server.drain().await;
-        sandbox.stop().await;
-        return Ok(ExitCode::SUCCESS);
+        signals.next().await;
     }
-    server.drain().await;
+    let ended = signals.unless_again(end(server, sandbox)).await;
+    shown.map_err(Failure::Runtime)?;
+    ended
+}
+
+/// The gateway first: it still calls the OCI while it drains.
+async fn end(server: Server, sandbox: Sandbox) -> Result<ExitCode, Failure> {
+    let drained = serve::drain(server).await;
     sandbox.stop().await;
-    made.map(|_table| ExitCode::SUCCESS).map_err(Failure::Runtime)
+    drained
 }
 
 async fn start(settings: &config::Sandbox) -> Result<Sandbox, Failure> {
@@ -76,17 +90,16 @@ async fn start(settings: &config::Sandbox) -> Result<Sandbox, Failure> {
         stage: settings.stage,
         identity: None,
     };
-    Sandbox::start(config).await.map_err(|error| Failure::Runtime(error.to_string()))
+    let failed = |error: SandboxError| match error {
+        SandboxError::Listen { .. } => format!("--oci-listen or --control-listen: {}", told(&error)),
+        _ => told(&error),
+    };
+    Sandbox::start(config).await.map_err(|error| Failure::Runtime(failed(error)))
 }
 
-fn write_config(sandbox: &Sandbox, settings: &config::Sandbox) -> Result<(), Failure> {
-    let Some(dir) = &settings.write_config else { return Ok(()) };
-    let written = sandbox.write_config(dir).map_err(|error| Failure::Runtime(error.to_string()))?;
-    say(&format!("{:<9} {}", "config", written.config.display()));
-    if let Some(authority) = written.certificate_authority {
-        say(&format!("{:<9} {}", "authority", authority.display()));
-    }
-    Ok(())
+fn written(sandbox: &Sandbox, settings: &config::Sandbox) -> Result<Option<WrittenFiles>, Failure> {
+    let written = settings.write_config.as_ref().map(|dir| sandbox.write_config(dir)).transpose();
+    written.map_err(|error| Problem::with("--write-config", told(&error)).into())
 }
 
 /// The gateway's client, signed in as the sandbox's one user by the same way that a user's key takes.
@@ -124,6 +137,17 @@ fn connect(sandbox: &Sandbox, settings: &config::Sandbox) -> Result<Connected, F
             warnings: Vec::new(),
         },
     )
+}
+
+/// An error with the reasons below it, in one line.
+fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(reason) = below {
+        text.push_str(&format!(": {reason}"));
+        below = reason.source();
+    }
+    text
 }
 
 /// A line for the newcomer. Whoever closed standard output does not want to know.

@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 pub(super) fn lines(address: SocketAddr) -> String {
     let address = reachable(address);
     format!(
-        r#"Serving until Ctrl-C. Every volume exists here, but those whose name starts with `missing`. To paste:
+        r#"
+Serving until Ctrl-C; RUST_LOG=info shows each call. Every volume exists here, but those whose name starts
+with `missing`. Calls to paste into another terminal:
 
 # grpcurl knows the proto by reflection
 grpcurl -plaintext -d '{{"volume_id": "ocid1.volume.oc1.iad.one", "display_name": "by grpcurl"}}' \

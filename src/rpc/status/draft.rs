@@ -16,9 +16,15 @@ use tonic_types::ErrorDetails;
 use tonic_types::FieldViolation;
 use tonic_types::StatusExt;
 
-/// A status of more than about 8 KiB is replaced by the client's own error; this leaves room for what
-/// proxies add.
-const MAX_STATUS: usize = 4096;
+/// A status of more than about 8 KiB is replaced by the client's own error. The contract's 4 KiB leave room for
+/// what proxies add; these, for the token that the server tells back where the message was never read.
+const MAX_STATUS: usize = 4000;
+
+/// Longer messages are cut, so that details have room: the wire holds a message twice, alone and in them.
+const MAX_MESSAGE: usize = 1024;
+
+/// The name of an RPC that does not exist is its caller's, of any length.
+const MAX_OPERATION: usize = 64;
 
 /// Who may try again, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +75,8 @@ impl Draft {
     pub(super) fn new(row: Row, message: String, operation: &str, opc_request_id: &str) -> Self {
         Self {
             row,
-            message,
-            operation: operation.to_owned(),
+            message: cut(&message, MAX_MESSAGE).to_owned(),
+            operation: cut(operation, MAX_OPERATION).to_owned(),
             opc_request_id: opc_request_id.to_owned(),
             region: String::new(),
             attempts: 0,
@@ -84,20 +90,21 @@ impl Draft {
         }
     }
 
-    /// The status, under [`MAX_STATUS`] as it goes over the wire: as many violations as fit, then a shorter
+    /// The status, at most [`MAX_STATUS`] as it goes over the wire: as many violations as fit, then a shorter
     /// message.
     pub(super) fn status(mut self) -> Status {
-        let wanted = std::mem::take(&mut self.violations.kept);
-        let mut room = MAX_STATUS.saturating_sub(self.build().1);
-        for violation in wanted {
-            // In the details, in base64, with its tags and lengths.
+        /// The name and the lengths of the detail that holds them, in base64.
+        const BAD_REQUEST: usize = 80;
+        let mut wanted = std::mem::take(&mut self.violations.kept);
+        let mut room = MAX_STATUS.saturating_sub(BAD_REQUEST).saturating_sub(self.build().1);
+        wanted.retain(|violation| {
+            // In base64, with its tags and lengths.
             let size = (violation.field.len() + violation.problem.len() + 12) * 4 / 3;
-            if size > room {
-                break;
-            }
-            room -= size;
-            self.violations.kept.push(violation);
-        }
+            let fits = size <= room;
+            room -= if fits { size } else { 0 };
+            fits
+        });
+        self.violations.kept = wanted;
         loop {
             let (status, size) = self.build();
             if size <= MAX_STATUS || self.message.is_empty() {
@@ -133,7 +140,12 @@ impl Draft {
         }
         match (self.row.detail, &self.subject) {
             (Detail::Resource, Some(id)) => {
-                details.set_resource_info(id.resource_type(), id.as_str(), "", "missing, or not allowed");
+                details.set_resource_info(
+                    id.resource_type(),
+                    id.as_str(),
+                    "",
+                    "this, or another resource that the request names, is missing or not allowed",
+                );
             }
             (Detail::Quota, _) => {
                 let subject = format!("region:{}", self.region);
@@ -181,16 +193,10 @@ impl Draft {
     }
 }
 
-/// What the status takes on the wire: names and values of its metadata, the message percent-encoded and the
-/// details in base64.
+/// What the status takes on the wire, as tonic writes it.
 fn size(status: &Status) -> usize {
-    let message: usize =
-        status.message().bytes().map(|byte| if matches!(byte, b' '..=b'~') { 1 } else { 3 }).sum();
-    let details = status.details().len() * 4 / 3 + 4;
-    let metadata: usize =
-        status.metadata().as_ref().iter().map(|(key, value)| key.as_str().len() + value.len()).sum();
-    let names = "grpc-status".len() + "grpc-message".len() + "grpc-status-details-bin".len() + 2;
-    message + details + metadata + names
+    let answer = status.clone().into_http::<()>();
+    answer.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
 }
 
 /// At most `limit` bytes, cut between characters.

@@ -23,12 +23,13 @@ use draft::Detail;
 use draft::Draft;
 use draft::Retry;
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 use tonic::Code;
 use tonic::Status;
 
-/// A status, for rooms that pass one on but make none.
-pub type Refused = Status;
+/// A status, for who passes one on but makes none.
+pub(super) type Refused = Status;
 
 /// What OCI answered.
 const OCI: &str = "oci.oraclecloud.com";
@@ -168,8 +169,8 @@ fn reason(service: &Service) -> Cow<'static, str> {
 
 /// `NotAuthorizedOrNotFound` → `NOT_AUTHORIZED_OR_NOT_FOUND`; `None` for what is no code of OCI's.
 fn upper_snake(code: &str) -> Option<String> {
-    /// AIP-193's limit.
-    const LONGEST: usize = 63;
+    /// AIP-193: `[A-Z][A-Z0-9_]+[A-Z0-9]`, at most 63 characters.
+    const LENGTHS: RangeInclusive<usize> = 3..=63;
     let mut reason = String::with_capacity(code.len() + 8);
     let mut word_goes_on = false;
     for letter in code.chars() {
@@ -181,7 +182,7 @@ fn upper_snake(code: &str) -> Option<String> {
     }
     let fits = code.starts_with(|first: char| first.is_ascii_uppercase())
         && code.chars().all(|letter| letter.is_ascii_alphanumeric())
-        && (2..=LONGEST).contains(&reason.len());
+        && LENGTHS.contains(&reason.len());
     fits.then_some(reason)
 }
 

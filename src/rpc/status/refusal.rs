@@ -100,7 +100,7 @@ impl Refusal {
 fn summarized(violations: &Violations) -> String {
     let more = match violations.count {
         0 | 1 => String::new(),
-        count => format!(" ({} more in the details)", count - 1),
+        count => format!(" (and {} more violations)", count - 1),
     };
     match violations.kept.first() {
         None => "the request is invalid".to_owned(),

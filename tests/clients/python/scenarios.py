@@ -68,7 +68,7 @@ def run(scenario, client, control):
 
 def differences(expected, answer, took):
     if answer["status"] != expected["status"]:
-        return [f"{expected['status']} expected, not {json.dumps(answer, ensure_ascii=False)}"]
+        return [f"{expected['status']} expected, not {json.dumps(answer, ensure_ascii=False, default=repr)}"]
     wrong = []
     for part in ["message", "response", "metadata", "details"]:
         if part in expected and part in answer:

@@ -1,0 +1,44 @@
+//! Processor time and memory, as the kernel counts them.
+
+use crate::Outcome;
+use std::fs;
+use std::time::Duration;
+
+/// The unit of `/proc/PID/stat`: Linux shows every architecture a hundredth of a second (proc_pid_stat(5)).
+const TICK: Duration = Duration::from_millis(10);
+
+/// What a process has used so far, in user and system mode, all threads together.
+pub(crate) fn of_process(pid: u32) -> Outcome<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The second field is a name in parentheses, which may itself contain spaces.
+    let (_, fields) = stat.rsplit_once(')').ok_or("no process name in /proc/PID/stat")?;
+    let ticks: u32 =
+        fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>).sum::<Result<_, _>>()?;
+    Ok(TICK * ticks)
+}
+
+/// What everybody on the machine has used so far, with what the hypervisor gave to other machines.
+pub(crate) fn of_machine() -> Outcome<Duration> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let all = stat.lines().next().ok_or("an empty /proc/stat")?.split_whitespace().skip(1);
+    // user nice system idle iowait irq softirq steal guest guest_nice (proc_stat(5)); user holds guest already.
+    let idle = 3..=4;
+    let busy = all.take(8).enumerate().filter(|(field, _)| !idle.contains(field));
+    let ticks: u32 = busy.map(|(_, ticks)| ticks.parse::<u32>()).sum::<Result<_, _>>()?;
+    Ok(TICK * ticks)
+}
+
+/// What the calling thread has used so far.
+pub(crate) fn of_this_thread() -> Outcome<Duration> {
+    let schedstat = fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanoseconds = schedstat.split_whitespace().next().ok_or("an empty schedstat")?;
+    Ok(Duration::from_nanos(nanoseconds.parse()?))
+}
+
+/// The resident memory of a process, in bytes.
+pub(crate) fn resident(pid: u32) -> Outcome<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    let kibibytes: u64 = line.trim().trim_end_matches("kB").trim_end().parse()?;
+    Ok(kibibytes * 1024)
+}

@@ -1,0 +1,102 @@
+//! An upstream that costs next to nothing: one fixed answer to every request, at once or when released.
+
+use crate::Outcome;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+/// What every create is asked to back up: the answer has to name the same.
+pub(crate) const VOLUME: &str =
+    "ocid1.volume.oc1.iad.abuwcljtqzfmkkzvyxgbenchbenchbenchbenchbenchbenchbenchbench";
+
+/// What OCI answers to a create, in size and form.
+const BODY: &str = r#"{"compartmentId":"ocid1.compartment.oc1..aaaaaaaabenchbenchbenchbenchbenchbenchbenchbenchbenchbenchben","definedTags":{"Operations":{"CostCenter":"42","Owner":"storage"}},"displayName":"nightly","expirationTime":null,"freeformTags":{"service":"orders","stage":"production"},"id":"ocid1.volumebackup.oc1.iad.abuwcljtbenchbenchbenchbenchbenchbenchbenchbenchbenchbench","kmsKeyId":null,"lifecycleState":"CREATING","sizeInGBs":50,"sizeInMBs":51200,"sourceType":"MANUAL","sourceVolumeBackupId":null,"systemTags":{},"timeCreated":"2026-01-05T21:31:40.123Z","timeRequestReceived":"2026-01-05T21:31:40.123Z","type":"INCREMENTAL","uniqueSizeInGBs":1,"uniqueSizeInMbs":1024,"volumeId":"ocid1.volume.oc1.iad.abuwcljtqzfmkkzvyxgbenchbenchbenchbenchbenchbenchbenchbench"}"#;
+
+/// Whether answers go out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// As soon as the request was read.
+    Instant,
+    /// Not before [`Upstream::release`].
+    Held,
+}
+
+/// A running upstream; it ends with the runtime.
+pub(crate) struct Upstream {
+    address: SocketAddr,
+    pace: watch::Sender<Pace>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Upstream {
+    pub(crate) async fn start(pace: Pace) -> Outcome<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let (pace, seen) = watch::channel(pace);
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, seen.clone(), Arc::clone(&count)));
+            }
+        });
+        Ok(Self { address, pace, asked })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many requests have been read.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Lets all answers go.
+    pub(crate) fn release(&self) {
+        self.pace.send_replace(Pace::Instant);
+    }
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    mut pace: watch::Receiver<Pace>,
+    asked: Arc<AtomicUsize>,
+) -> Outcome<()> {
+    stream.set_nodelay(true)?;
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nopc-request-id: bench/bench/bench\r\n\
+         etag: bench\r\ndate: Mon, 05 Jan 2026 21:31:40 GMT\r\ncontent-length: {}\r\n\r\n{BODY}",
+        BODY.len()
+    );
+    let mut read = Vec::with_capacity(8192);
+    loop {
+        while let Some(length) = request(&read) {
+            read.drain(..length);
+            asked.fetch_add(1, Ordering::Relaxed);
+            pace.wait_for(|pace| *pace == Pace::Instant).await?;
+            stream.write_all(answer.as_bytes()).await?;
+        }
+        if stream.read_buf(&mut read).await? == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// The length of the first request in `read`, once it is all there.
+fn request(read: &[u8]) -> Option<usize> {
+    let head = read.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
+    let text = std::str::from_utf8(read.get(..head)?).ok()?;
+    let length = text.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+    });
+    let whole = head + length.unwrap_or(0);
+    (read.len() >= whole).then_some(whole)
+}

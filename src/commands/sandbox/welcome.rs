@@ -1,0 +1,53 @@
+//! What a newcomer is told first: what runs here, and where. Scripts read the first two words of a line.
+
+use crate::commands::healthcheck::reachable;
+use crate::sandbox::Sandbox;
+use crate::sandbox::WrittenFiles;
+use crate::server::Server;
+
+/// The gateway, and the OCI behind it.
+pub(super) fn all(server: &Server, sandbox: &Sandbox) -> String {
+    let admin = format!("http://{}", server.admin_address());
+    [
+        "The gateway, in front of an OCI that lives in this process: nothing leaves the machine.\n"
+            .to_owned(),
+        line("gateway", &server.address().to_string(), "gRPC, plaintext"),
+        line("admin", &admin, "/livez /readyz /metrics"),
+        upstream(sandbox),
+    ]
+    .join("\n")
+}
+
+/// The OCI.
+pub(super) fn upstream(sandbox: &Sandbox) -> String {
+    let control = format!("http://{}", sandbox.control_addr());
+    [
+        line("OCI", &endpoint(sandbox), "Block Volume API; checks signatures"),
+        line("control", &control, "/sandbox/faults /sandbox/ledger"),
+    ]
+    .join("\n")
+}
+
+/// What lets another process in, and how.
+pub(super) fn files(files: &WrittenFiles, sandbox: &Sandbox) -> String {
+    let config = files.config.display();
+    let mut lines = vec![line("config", &config.to_string(), "")];
+    let mut flags = format!("--config-file {config} --endpoint {}", endpoint(sandbox));
+    if let Some(authority) = &files.certificate_authority {
+        let authority = authority.display();
+        lines.push(line("authority", &authority.to_string(), ""));
+        flags.push_str(&format!(" --cert-bundle {authority}"));
+    }
+    lines.push(format!("\nTo sign in from another terminal:\noci-backup-gateway check {flags}"));
+    lines.join("\n")
+}
+
+/// Where the OCI is called from this machine.
+fn endpoint(sandbox: &Sandbox) -> String {
+    let listening = sandbox.oci_addr();
+    sandbox.endpoint().replace(&listening.to_string(), &reachable(listening).to_string())
+}
+
+fn line(name: &str, address: &str, what: &str) -> String {
+    format!("{name:<9} {address:<25} {what}").trim_end().to_owned()
+}

@@ -1,0 +1,73 @@
+//! Whether a running gateway serves, as probes ask.
+
+use crate::process::program;
+use crate::upstream::Upstream;
+use oci_backup_gateway::sandbox::Identity;
+use std::net::TcpListener;
+use std::time::Duration;
+use std::time::Instant;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_serves_is_healthy_however_its_address_is_given() {
+    let upstream = Upstream::start().await;
+    let mut serve = upstream.sign_in(program("serve --admin-listen 127.0.0.1:0 --listen 0.0.0.0:0")).start();
+    serve.logged("readiness");
+    let port = serve.address().port();
+    for healthcheck in [
+        program("healthcheck").arg(format!("127.0.0.1:{port}")),
+        program("healthcheck").arg(format!("0.0.0.0:{port}")),
+        program("healthcheck").arg(format!("--listen=127.0.0.1:{port}")),
+        program("healthcheck").env("GATEWAY_LISTEN", format!("0.0.0.0:{port}")),
+        program("healthcheck").arg(format!("127.0.0.1:{port}")).env("GATEWAY_LISTEN", "127.0.0.1:1"),
+    ] {
+        let ended = healthcheck.run();
+        assert_eq!((ended.code, ended.stdout.as_str(), ended.stderr.as_str()), (Some(0), "", ""));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_whose_credential_is_refused_is_not_healthy() {
+    let (upstream, stranger) = (Upstream::start().await, Identity::generate().unwrap());
+    let serve = upstream.sign_in(program("serve --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0"));
+    let serve = serve.env("OCI_CLI_FINGERPRINT", stranger.fingerprint());
+    let mut serve = serve.env("OCI_CLI_KEY_CONTENT", stranger.private_key_pem()).start();
+    let address = serve.address();
+    let refused = crate::serve::create(address, "ocid1.volume.oc1.iad.one").await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Unauthenticated);
+    serve.until(|serve| serve.stderr().contains("OCI refuses").then_some(()));
+    let ended = program("healthcheck").arg(address.to_string()).run();
+    assert_eq!(ended.refusal(1), format!("{address} answers NOT_SERVING"));
+}
+
+#[test]
+fn nobody_there_is_not_healthy() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let ended = program("healthcheck").arg(address.to_string()).run();
+    let line = ended.refusal(1);
+    assert!(line.starts_with(&format!("{address} cannot be asked: ")) && line.contains("refused"), "{line}");
+}
+
+#[test]
+fn a_listener_that_says_nothing_is_given_three_seconds() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (began, address) = (Instant::now(), silent.local_addr().unwrap());
+    let ended = program("healthcheck").arg(address.to_string()).run();
+    assert_eq!(ended.refusal(1), format!("{address} gave no answer within 3s"));
+    assert!((3.0..4.5).contains(&began.elapsed().as_secs_f64()), "{:?}", began.elapsed());
+}
+
+#[test]
+fn another_kind_of_server_is_not_healthy() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap();
+    std::thread::spawn(move || {
+        use std::io::Write;
+        for connection in other.incoming().flatten() {
+            let _ = (&connection).write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    let began = Instant::now();
+    let ended = program("healthcheck").arg(address.to_string()).run();
+    assert!(ended.refusal(1).starts_with(&format!("{address} ")), "{ended:?}");
+    assert!(began.elapsed() < Duration::from_secs(5));
+}

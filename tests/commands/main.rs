@@ -1,0 +1,22 @@
+//! The program as its operator meets it: a process with a clean environment, one file per matter.
+
+#![expect(clippy::disallowed_types, reason = "callers read statuses; the ban is for who makes them")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends where something is not as expected; clippy.toml knows only functions marked as tests"
+)]
+
+mod check;
+mod credentials;
+mod endpoints;
+mod healthcheck;
+mod help;
+mod leaks;
+mod process;
+mod sandbox;
+mod secrets;
+mod serve;
+mod settings;
+mod upstream;

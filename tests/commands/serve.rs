@@ -1,0 +1,128 @@
+//! `serve` from its start to its end, as Kubernetes and a terminal run it.
+
+use crate::process::Program;
+use crate::process::program;
+use crate::upstream::Upstream;
+use oci_backup_gateway::pb;
+use oci_backup_gateway::pb::backup_service_client::BackupServiceClient;
+use oci_backup_gateway::sandbox::Fault;
+use oci_backup_gateway::sandbox::FaultRule;
+use oci_backup_gateway::sandbox::StallPoint;
+use std::net::SocketAddr;
+use std::time::Duration;
+use std::time::Instant;
+use tonic::Response;
+use tonic::Status;
+
+/// A create through a gateway, on a connection of its own.
+pub(crate) async fn create(
+    gateway: SocketAddr,
+    volume: &str,
+) -> Result<Response<pb::CreateVolumeBackupResponse>, Status> {
+    let mut caller = BackupServiceClient::connect(format!("http://{gateway}")).await.unwrap();
+    let request = pb::CreateVolumeBackupRequest {
+        volume_id: volume.to_owned(),
+        ..pb::CreateVolumeBackupRequest::default()
+    };
+    caller.create_volume_backup(request).await
+}
+
+fn serve(upstream: &Upstream) -> Program {
+    upstream.sign_in(program("serve --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0"))
+}
+
+/// The POSTs that have reached OCI.
+fn posts(upstream: &Upstream) -> usize {
+    upstream.sandbox.ledger().attempts.iter().filter(|attempt| attempt.method == "POST").count()
+}
+
+/// Waits until a create is in flight at OCI.
+async fn in_flight(upstream: &Upstream) {
+    while posts(upstream) == 0 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_made_through_a_process_that_says_what_it_serves() {
+    let upstream = Upstream::start().await;
+    let began = Instant::now();
+    let mut serve = serve(&upstream).start();
+    let address = serve.address();
+    serve.logged("readiness");
+    println!("ready after {:?}", began.elapsed());
+    let starting = serve.logged("starting");
+    assert_eq!(starting["endpoint"], upstream.sandbox.endpoint());
+    assert_eq!(starting["fingerprint"], upstream.sandbox.identity().fingerprint());
+    assert_eq!(starting["version"], env!("CARGO_PKG_VERSION"));
+
+    let answer = create(address, "ocid1.volume.oc1.iad.one").await.unwrap();
+    let request_id = answer.metadata().get("opc-request-id").unwrap().to_str().unwrap().to_owned();
+    let call = serve.logged("call");
+    assert_eq!((&call["code"], &call["opc_request_id"]), (&"OK".into(), &request_id.into()));
+    assert_eq!(upstream.sandbox.ledger().commits.len(), 1);
+
+    serve.signal("TERM");
+    let ended = serve.wait();
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_lets_a_create_in_flight_finish() {
+    for signal in ["TERM", "INT"] {
+        let upstream = Upstream::start().await;
+        let stall = Fault::stall(StallPoint::BeforeCommit, Duration::from_millis(700));
+        upstream.sandbox.inject(FaultRule::new(stall).method("POST")).unwrap();
+        let mut serve = serve(&upstream).start();
+        let address = serve.address();
+        let caller = tokio::spawn(create(address, "ocid1.volume.oc1.iad.one"));
+        in_flight(&upstream).await;
+        serve.signal(signal);
+        let backup = caller.await.unwrap().unwrap().into_inner().volume_backup.unwrap();
+        assert!(backup.id.starts_with("ocid1.volumebackup."), "{signal}: {backup:?}");
+        let ended = serve.wait();
+        assert_eq!(ended.code, Some(0), "{signal}: {ended:?}");
+        assert_eq!(upstream.sandbox.ledger().commits.len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_at_once() {
+    let upstream = Upstream::start().await;
+    let stall = Fault::stall(StallPoint::BeforeCommit, Duration::from_secs(8));
+    upstream.sandbox.inject(FaultRule::new(stall).method("POST")).unwrap();
+    let mut serve = serve(&upstream).start();
+    let address = serve.address();
+    let caller = tokio::spawn(create(address, "ocid1.volume.oc1.iad.one"));
+    in_flight(&upstream).await;
+    serve.signal("TERM");
+    serve.logged("draining");
+    let again = Instant::now();
+    serve.signal("INT");
+    let ended = serve.wait();
+    assert!(again.elapsed() < Duration::from_secs(3), "{:?}", again.elapsed());
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(
+        ended
+            .stderr
+            .contains("\noci-backup-gateway: asked to end a second time: calls in flight were cut off\n")
+    );
+    assert!(caller.await.unwrap().is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_that_takes_too_long_is_cut_and_told() {
+    let upstream = Upstream::start().await;
+    let stall = Fault::stall(StallPoint::BeforeCommit, Duration::from_secs(8));
+    upstream.sandbox.inject(FaultRule::new(stall).method("POST")).unwrap();
+    let mut serve = serve(&upstream).env("GATEWAY_DRAIN_TIMEOUT", "300ms").start();
+    let address = serve.address();
+    let caller = tokio::spawn(create(address, "ocid1.volume.oc1.iad.one"));
+    in_flight(&upstream).await;
+    serve.signal("TERM");
+    let ended = serve.wait();
+    assert_eq!(ended.code, Some(0), "the operator set its time: {ended:?}");
+    let told = ended.stderr.lines().find(|line| line.contains("was cut off")).unwrap();
+    assert!(told.contains("\"outcome\":\"UNKNOWN\"") && told.contains("ocid1.volume.oc1.iad.one"), "{told}");
+    assert!(caller.await.unwrap().is_err());
+}

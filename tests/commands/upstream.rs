@@ -1,0 +1,68 @@
+//! The OCI behind the program: the sandbox, in this process, so that tests can break it.
+
+use oci_backup_gateway::clock::Clock;
+use oci_backup_gateway::sandbox::Config;
+use oci_backup_gateway::sandbox::Identity;
+use oci_backup_gateway::sandbox::Sandbox;
+use oci_backup_gateway::sandbox::Transport;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::LazyLock;
+use std::time::Duration;
+use tempfile::TempDir;
+
+use crate::process::Program;
+
+/// One key pair for all tests: making one takes longer than most of them.
+pub(crate) static IDENTITY: LazyLock<Identity> = LazyLock::new(|| Identity::generate().unwrap());
+
+/// The sandbox, and a directory with the files that let a program in.
+pub(crate) struct Upstream {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) files: TempDir,
+}
+
+impl Upstream {
+    pub(crate) async fn start() -> Self {
+        Self::with(Transport::Plaintext, Duration::ZERO).await
+    }
+
+    /// With its clock behind by so much.
+    pub(crate) async fn with(transport: Transport, behind: Duration) -> Self {
+        let clock = Clock::system();
+        let sandbox = Sandbox::start(Config {
+            oci_listen: any_port(),
+            control_listen: any_port(),
+            transport,
+            now: Arc::new(move || clock.now() - behind),
+            stage: Duration::from_millis(50),
+            identity: Some(IDENTITY.clone()),
+        });
+        let upstream = Self { sandbox: sandbox.await.unwrap(), files: TempDir::new().unwrap() };
+        upstream.sandbox.write_config(upstream.files.path()).unwrap();
+        upstream
+    }
+
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.files.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// Signs the program in here.
+    pub(crate) fn sign_in(&self, program: Program) -> Program {
+        self.sign_in_at(program, &self.sandbox.endpoint())
+    }
+
+    /// The same for another way to here.
+    pub(crate) fn sign_in_at(&self, program: Program, endpoint: &str) -> Program {
+        let program =
+            program.env("OCI_CLI_CONFIG_FILE", self.path("config")).env("OCI_CLI_ENDPOINT", endpoint);
+        match self.sandbox.certificate_authority_pem() {
+            None => program,
+            Some(_) => program.env("OCI_CLI_CERT_BUNDLE", self.path("ca.pem")),
+        }
+    }
+}
+
+pub(crate) fn any_port() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
