@@ -66,12 +66,7 @@ impl Refusal {
                 (Code::InvalidArgument, "INVALID_REQUEST", Retry::Never, message)
             }
             Self::Unimplemented(reason) => {
-                // tonic says nothing about a path that it does not know.
-                let message = match reason.as_str() {
-                    "" => "this version of the gateway has no such RPC".to_owned(),
-                    reason => reason.to_owned(),
-                };
-                (Code::Unimplemented, "INVALID_REQUEST", Retry::Never, message)
+                (Code::Unimplemented, "INVALID_REQUEST", Retry::Never, reason.clone())
             }
             Self::Deadline => {
                 let message =
