@@ -109,13 +109,14 @@ async fn what_is_no_message_is_refused() {
 async fn a_message_that_never_comes_ends_with_the_deadline() {
     let rig = Rig::start().await;
     let headers = [("opc-request-id", "mine"), ("grpc-timeout", "600m")];
-    let began = Instant::now();
     for sent in [&b""[..], &raw::frame(&create().encode_to_vec())[..12]] {
+        let began = Instant::now();
         let (response, mut stream) = raw::begin(rig.server.address(), CREATE_VOLUME_BACKUP, &headers).await;
         stream.send_data(sent.to_vec().into(), false).unwrap();
         refused(&rig, &raw::answer(response).await, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+        // tonic's own CANCELLED would come at 600 ms; the rest is for a busy machine.
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     }
-    assert!(began.elapsed() < Duration::from_millis(1200), "each in time: {:?}", began.elapsed());
 }
 
 #[tokio::test]
