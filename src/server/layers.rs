@@ -2,6 +2,7 @@
 
 use super::deadline;
 use crate::oci;
+use crate::oci::request_id::RequestId;
 use crate::rpc::metadata;
 use crate::rpc::metadata::OPC_REQUEST_ID;
 use crate::rpc::metadata::OPC_RETRY_TOKEN;
@@ -31,38 +32,22 @@ pub(super) fn around(routes: Routes, deadlines: deadline::Config) -> Routes {
         .layer(from_fn_with_state(deadlines, deadline::enforce))
         // A panic ends one call, with an answer; tonic would reset the stream.
         .layer(CatchPanicLayer::custom(panicked))
-        // What tonic and the layers above answer by themselves gets the contract's words.
-        .layer(from_fn(refine))
-        // One line per call, whatever becomes of it.
-        .layer(from_fn(log))
-        // Outermost: everything below knows the call by one name.
-        .layer(from_fn(identify));
+        // Outermost, so that it sees what any of them answers: one name, one line, the contract's words.
+        .layer(from_fn(observe));
     Routes::from(router)
 }
 
-async fn identify(mut request: Request, next: Next) -> Response {
+/// Names the call for everything below, and logs its answer as the caller gets it. One layer and not three: a
+/// layer costs boxes and copies.
+async fn observe(mut request: Request, next: Next) -> Response {
     let request_id = metadata::request_id(request.headers());
-    request.extensions_mut().insert(oci::Call { request_id, ..oci::Call::default() });
-    next.run(request).await
-}
-
-async fn log(request: Request, next: Next) -> Response {
-    let mut line = Line {
-        method: request.uri().path().trim_start_matches('/').to_owned(),
-        peer: request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr),
-        request_id: call(&request).request_id.to_string(),
-        began: Instant::now(),
-        ended: Ended::NotYet,
-    };
-    let response = next.run(request).await;
-    line.end(response.headers());
-    response
-}
-
-async fn refine(request: Request, next: Next) -> Response {
-    let (operation, call) = (operation(&request), call(&request));
     let retry_token = metadata::told_retry_token(request.headers());
+    let mut line = Line::begin(&request, &request_id);
+    let operation = operation(&request);
+    let call = oci::Call { request_id, ..oci::Call::default() };
+    request.extensions_mut().insert(call.clone());
     let mut response = next.run(request).await;
+    // What tonic and the layers below answer by themselves gets the contract's words.
     if let Some(refusal) = status::refine(response.headers()) {
         response = refuse(refusal, &operation, &call);
     }
@@ -72,10 +57,11 @@ async fn refine(request: Request, next: Next) -> Response {
             response.headers_mut().entry(key).or_insert(value);
         }
     }
+    line.end(response.headers());
     response
 }
 
-/// What the panic said is in the log already; the answer comes from [`refine`], which knows the call.
+/// What the panic said is in the log already; the answer comes from [`observe`], which knows the call.
 fn panicked(_said: Box<dyn Any + Send>) -> Response {
     status::of_panic()
 }
@@ -85,7 +71,7 @@ pub(super) fn operation(request: &Request) -> String {
     request.uri().path().rsplit('/').next().unwrap_or_default().to_owned()
 }
 
-/// The call as [`identify`] named it.
+/// The call as [`observe`] named it.
 pub(super) fn call(request: &Request) -> oci::Call {
     request.extensions().get::<oci::Call>().cloned().unwrap_or_default()
 }
@@ -110,6 +96,16 @@ enum Ended {
 }
 
 impl Line {
+    fn begin(request: &Request, request_id: &RequestId) -> Self {
+        Self {
+            method: request.uri().path().trim_start_matches('/').to_owned(),
+            peer: request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr),
+            request_id: request_id.to_string(),
+            began: Instant::now(),
+            ended: Ended::NotYet,
+        }
+    }
+
     fn end(&mut self, headers: &HeaderMap) {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let summary = status::summary(headers);
