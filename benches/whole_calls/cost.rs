@@ -19,7 +19,8 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 const CALLERS: usize = 32;
-const CONNECTIONS: usize = 4;
+/// A service keeps one connection for all its calls, as gRPC channels do.
+const CONNECTIONS: usize = 1;
 const SIGNATURES_PER_CALL: f64 = 1.25;
 
 /// What one round found: microseconds of processor time, and calls per second.

@@ -1,7 +1,7 @@
 //! What stands around every call, outermost first, each with its reason.
 
 use super::deadline;
-use crate::oci;
+use crate::oci::request_id::RequestId;
 use crate::rpc::metadata;
 use crate::rpc::metadata::OPC_REQUEST_ID;
 use crate::rpc::metadata::OPC_RETRY_TOKEN;
@@ -11,7 +11,6 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::extract::State;
 use axum::middleware::Next;
-use axum::middleware::from_fn;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use http::HeaderMap;
@@ -36,61 +35,40 @@ pub(super) fn around(routes: Routes, deadlines: deadline::Config, calls: TaskTra
         .layer(from_fn_with_state(deadlines, deadline::enforce))
         // A panic ends one call, with an answer; tonic would reset the stream.
         .layer(CatchPanicLayer::custom(panicked))
-        // What tonic and the layers above answer by themselves gets the contract's words.
-        .layer(from_fn(refine))
-        // One line per call, whatever becomes of it.
-        .layer(from_fn(log))
-        // A drain waits for every call that came this far.
-        .layer(from_fn_with_state(calls, count))
-        // Outermost: everything below knows the call by one name.
-        .layer(from_fn(identify));
+        // Outermost, so that it sees what any of them answers: one name, one line, the contract's words.
+        .layer(from_fn_with_state(calls, observe));
     Routes::from(router)
 }
 
-async fn identify(mut request: Request, next: Next) -> Response {
-    let request_id = metadata::request_id(request.headers());
-    request.extensions_mut().insert(oci::Call { request_id, ..oci::Call::default() });
-    next.run(request).await
-}
-
-async fn count(State(calls): State<TaskTracker>, request: Request, next: Next) -> Response {
+/// Counts the call, names it for everything below, and logs its answer as the caller gets it. One layer and not
+/// four: a layer costs boxes and copies.
+async fn observe(State(calls): State<TaskTracker>, mut request: Request, next: Next) -> Response {
+    // A drain waits for every call that came this far.
     let _counted = calls.token();
-    next.run(request).await
-}
-
-async fn log(request: Request, next: Next) -> Response {
-    let mut line = Line {
-        method: request.uri().path().trim_start_matches('/').to_owned(),
-        peer: request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr),
-        request_id: call(&request).request_id.to_string(),
-        began: Instant::now(),
-        ended: Ended::NotYet,
-    };
-    let response = next.run(request).await;
-    line.end(response.headers());
-    response
-}
-
-async fn refine(request: Request, next: Next) -> Response {
-    let (operation, call) = (operation(&request), call(&request));
+    let request_id = metadata::request_id(request.headers());
     let retry_token = metadata::told_retry_token(request.headers());
+    let mut line = Line::begin(&request, &request_id);
+    let operation = operation(&request);
+    request.extensions_mut().insert(request_id.clone());
     let mut response = next.run(request).await;
+    // What tonic and the layers below answer by themselves gets the contract's words.
     if let Some(refusal) = status::refine(response.headers()) {
         let understood = response.headers_mut().remove(GRPC_ACCEPT_ENCODING);
-        response = refuse(refusal, &operation, &call);
+        response = refuse(refusal, &operation, &request_id);
         // Goes with the refusal of a compressed message (github.com/grpc/grpc/blob/master/doc/compression.md).
         response.headers_mut().extend(understood.map(|value| (GRPC_ACCEPT_ENCODING, value)));
     }
-    let request_id = HeaderValue::from_str(call.request_id.as_str()).ok();
-    for (key, value) in [(OPC_REQUEST_ID, request_id), (OPC_RETRY_TOKEN, retry_token)] {
+    let told_id = HeaderValue::from_str(request_id.as_str()).ok();
+    for (key, value) in [(OPC_REQUEST_ID, told_id), (OPC_RETRY_TOKEN, retry_token)] {
         if let Some(value) = value {
             response.headers_mut().entry(key).or_insert(value);
         }
     }
+    line.end(response.headers());
     response
 }
 
-/// What the panic said is in the log already; the answer comes from [`refine`], which knows the call.
+/// What the panic said is in the log already; the answer comes from [`observe`], which knows the call.
 fn panicked(_said: Box<dyn Any + Send>) -> Response {
     status::of_panic()
 }
@@ -100,14 +78,14 @@ pub(super) fn operation(request: &Request) -> String {
     request.uri().path().rsplit('/').next().unwrap_or_default().to_owned()
 }
 
-/// The call as [`identify`] named it.
-pub(super) fn call(request: &Request) -> oci::Call {
-    request.extensions().get::<oci::Call>().cloned().unwrap_or_default()
+/// The call's name, as [`observe`] gave it.
+pub(super) fn request_id(request: &Request) -> RequestId {
+    request.extensions().get().cloned().unwrap_or_else(RequestId::generate)
 }
 
 /// An answer without a call of OCI.
-pub(super) fn refuse(refusal: Refusal, operation: &str, call: &oci::Call) -> Response {
-    refusal.status(operation, &call.request_id).into_http::<Body>()
+pub(super) fn refuse(refusal: Refusal, operation: &str, request_id: &RequestId) -> Response {
+    refusal.status(operation, request_id).into_http::<Body>()
 }
 
 /// The line of one call. It is written when the call ends, also when the caller ends it by leaving.
@@ -125,6 +103,16 @@ enum Ended {
 }
 
 impl Line {
+    fn begin(request: &Request, request_id: &RequestId) -> Self {
+        Self {
+            method: request.uri().path().trim_start_matches('/').to_owned(),
+            peer: request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr),
+            request_id: request_id.to_string(),
+            began: Instant::now(),
+            ended: Ended::NotYet,
+        }
+    }
+
     fn end(&mut self, headers: &HeaderMap) {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let summary = status::summary(headers);
