@@ -4,7 +4,6 @@ use super::Failure;
 use super::connect::Connected;
 use super::connect::connect;
 use super::deepest;
-use super::start_logging;
 use crate::config::Check;
 use crate::config::Given;
 use crate::oci;
@@ -19,7 +18,6 @@ use std::process::ExitCode;
 
 pub(super) async fn run(settings: Check, given: &Given) -> Result<ExitCode, Failure> {
     let oci = connect(&settings.upstream, given)?;
-    start_logging(&settings.log, "off")?;
     let mut report = Report { out: std::io::stdout(), last: "" };
     for place in places(&oci) {
         report.line("credential", &place);

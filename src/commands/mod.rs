@@ -15,6 +15,8 @@ use crate::config::Cli;
 use crate::config::Command;
 use crate::telemetry;
 use std::process::ExitCode;
+use std::time::Duration;
+use tokio::runtime::Runtime;
 
 /// Why a command ended early. Its line goes to standard error.
 #[derive(Debug, thiserror::Error)]
@@ -44,8 +46,23 @@ impl From<config::Problem> for Failure {
     }
 }
 
-/// Runs the command to its end.
-pub async fn run(cli: Cli) -> Result<ExitCode, Failure> {
+/// What is left of the process's life for tasks that were cut off, to say so in the log.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// Runs the command to its end, on a runtime that ends when the command does: the blocking threads of a silent
+/// name server would hold up an ordinary one.
+pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    // One provider of cryptography for everything that speaks TLS; a second one would make rustls panic.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let _logging = start_logging(&cli.command)?;
+    let failed = |error| Failure::Runtime(format!("no threads can be started: {error}"));
+    let runtime = Runtime::new().map_err(failed)?;
+    let ended = runtime.block_on(dispatch(cli));
+    runtime.shutdown_timeout(LAST_WORDS);
+    ended
+}
+
+async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     let given = &cli.given;
     match cli.command {
         Command::Serve(settings) => serve::run(settings, given).await,
@@ -56,14 +73,22 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Logs from now on; what `RUST_LOG` leaves open, `filter` says.
-fn start_logging(log: &config::Log, filter: &str) -> Result<(), Failure> {
+/// Logs until the process ends; what `RUST_LOG` leaves open, the command says.
+fn start_logging(command: &Command) -> Result<Option<telemetry::Logging>, Failure> {
+    let (log, filter) = match command {
+        Command::Serve(settings) => (&settings.log, "info"),
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox(settings) => (&settings.log, "warn"),
+        Command::Check(settings) => (&settings.log, "off"),
+        Command::Healthcheck(_) => return Ok(None),
+    };
     let format = log.log_format.map(|format| match format {
         config::LogFormat::Json => telemetry::Format::Json,
         config::LogFormat::Text => telemetry::Format::Text,
     });
     let filter = log.filter.clone().unwrap_or_else(|| filter.to_owned());
     telemetry::start(&telemetry::Config { format, filter })
+        .map(Some)
         .map_err(|error| Failure::Setting(format!("RUST_LOG: {error}")))
 }
 

@@ -3,7 +3,6 @@
 use super::Failure;
 use super::connect::connect;
 use super::signals::Signals;
-use super::start_logging;
 use crate::config::Given;
 use crate::config::Listen;
 use crate::config::Problem;
@@ -18,11 +17,10 @@ use std::time::Duration;
 /// For callers who give no deadline, where the operator does not say either.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Settings → logs → credential and client → server → signal → drain.
+/// Settings → credential and client → server → signal → drain.
 pub(super) async fn run(settings: Serve, given: &Given) -> Result<ExitCode, Failure> {
     let config = config(&settings.listen, given)?;
     let oci = connect(&settings.upstream, given)?;
-    start_logging(&settings.log, "info")?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         revision = env!("GATEWAY_GIT_REVISION"),

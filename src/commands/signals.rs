@@ -6,17 +6,23 @@ use tokio::signal::unix::Signal;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 
-/// SIGTERM, which Kubernetes sends, and SIGINT, which a terminal sends. From its making on neither kills.
+/// SIGTERM, which Kubernetes sends, SIGINT, which a terminal sends, and SIGHUP, which it sends when it is closed.
+/// From its making on none of them kills.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
     pub(super) fn new() -> Result<Self, Failure> {
         let failed = |error| Failure::Runtime(format!("signals cannot be handled: {error}"));
-        let terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt()).map_err(failed)? })
+        let of = |kind| signal(kind).map_err(failed);
+        Ok(Self {
+            terminate: of(SignalKind::terminate())?,
+            interrupt: of(SignalKind::interrupt())?,
+            hang_up: of(SignalKind::hangup())?,
+        })
     }
 
     /// The next of them.
@@ -24,6 +30,7 @@ impl Signals {
         let signal = tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            _ = self.hang_up.recv() => "SIGHUP",
         };
         tracing::info!(signal, "asked to end");
     }

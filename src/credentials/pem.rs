@@ -34,7 +34,9 @@ pub enum PemError {
         found: &'static str,
     },
     /// A private key in the format of OpenSSH.
-    #[error("is in OpenSSH's own format; `ssh-keygen -p -m PEM -f <file>` converts a copy of it in place")]
+    #[error(
+        "is in OpenSSH's own format; `ssh-keygen -p -m PEM -f <file>` converts the file in place: run it on a copy"
+    )]
     OpenSsh,
     /// An encrypted key, and nothing to open it with.
     #[error(

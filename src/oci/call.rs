@@ -207,10 +207,11 @@ fn date(headers: &HeaderMap) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(header::DATE)?.to_str().ok()?).ok()
 }
 
-/// A header's text, if it can go into gRPC metadata.
+/// A header's text, if it can go into gRPC metadata: clients refuse a whole answer for 16 KiB of it.
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    const MAX_LEN: usize = 1024;
     let value = headers.get(name)?.to_str().ok()?.trim();
-    (!value.is_empty()).then(|| value.to_owned())
+    (1..=MAX_LEN).contains(&value.len()).then(|| value.to_owned())
 }
 
 /// OCI's id of the request. It goes into every status, so a longer one than OCI ever makes is none.

@@ -113,8 +113,9 @@ impl Cause {
         match self {
             Self::Service(service) => match service.status {
                 StatusCode::NOT_IMPLEMENTED => Outcome::NotStarted,
-                status if status.is_server_error() || status.is_informational() => Outcome::Unknown,
-                _ => Outcome::NotStarted,
+                status if status.is_client_error() || status.is_redirection() => Outcome::NotStarted,
+                // Also what is no status at all: RFC 9110, 15, takes it for a 5xx.
+                _ => Outcome::Unknown,
             },
             Self::Decode(Unusable::Malformed { .. }) => Outcome::Started,
             Self::Decode(

@@ -138,7 +138,7 @@ impl Drop for Line {
     fn drop(&mut self) {
         match self.ended {
             Ended::Answered => {}
-            Ended::NotYet => self.write("CANCELLED", None, None, "the caller left"),
+            Ended::NotYet => self.write("CANCELLED", None, None, "the caller left, or was cut off"),
         }
     }
 }

@@ -51,7 +51,18 @@ impl Server {
             let _ = tokio::time::timeout(LAST_WORDS, &mut self.grpc).await;
         }
         self.background.iter().for_each(tokio::task::JoinHandle::abort);
-        tracing::info!(?drained, mutations = self.tasks.len(), "drained");
+        match drained {
+            Drained::Whole => tracing::info!(?drained, "drained"),
+            Drained::Cut => {
+                let (calls, mutations) = (self.calls.len(), self.tasks.len());
+                tracing::warn!(
+                    ?drained,
+                    calls,
+                    mutations,
+                    "the drain timeout has passed: what was left is cut off"
+                );
+            }
+        }
         drained
     }
 

@@ -90,6 +90,11 @@ impl Program {
         self.start().wait()
     }
 
+    pub(crate) fn start_unread(mut self) -> Unread {
+        self.command.stdout(Stdio::null()).stderr(Stdio::piped());
+        Unread { child: self.command.spawn().unwrap(), _home: self.home }
+    }
+
     pub(crate) fn start(mut self) -> Running {
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();
@@ -97,6 +102,41 @@ impl Program {
         let stderr = Reader::new(child.stderr.take().unwrap());
         Running { child, stdout, stderr, home: self.home }
     }
+}
+
+/// The program while it runs, with a standard error that nobody reads.
+pub(crate) struct Unread {
+    child: Child,
+    _home: TempDir,
+}
+
+impl Unread {
+    pub(crate) fn signal(&self, name: &str) {
+        signal(&self.child, name);
+    }
+
+    pub(crate) fn wait_unread(&mut self) -> ExitStatus {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => return status,
+                None => assert!(Instant::now() < end, "still running"),
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
+    assert!(sent.unwrap().success());
 }
 
 /// The program while it runs. It is killed when a test ends without it.
@@ -165,8 +205,7 @@ impl Running {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
-        assert!(sent.unwrap().success());
+        signal(&self.child, name);
     }
 
     pub(crate) fn wait(mut self) -> Ended {

@@ -3,6 +3,7 @@
 use crate::process::Program;
 use crate::process::program;
 use crate::upstream::Upstream;
+use crate::upstream::any_port;
 use oci_backup_gateway::pb;
 use oci_backup_gateway::pb::backup_service_client::BackupServiceClient;
 use oci_backup_gateway::sandbox::Fault;
@@ -122,7 +123,39 @@ async fn a_drain_that_takes_too_long_is_cut_and_told() {
     serve.signal("TERM");
     let ended = serve.wait();
     assert_eq!(ended.code, Some(0), "the operator set its time: {ended:?}");
-    let told = ended.stderr.lines().find(|line| line.contains("was cut off")).unwrap();
+    let told = ended.stderr.lines().find(|line| line.contains("was cut off, after")).unwrap();
     assert!(told.contains("\"outcome\":\"UNKNOWN\"") && told.contains("ocid1.volume.oc1.iad.one"), "{told}");
     assert!(caller.await.unwrap().is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_reads_holds_nothing_up() {
+    let upstream = Upstream::start().await;
+    let address = std::net::TcpListener::bind(any_port()).unwrap().local_addr().unwrap();
+    let arguments = format!("serve --listen {address} --admin-listen 127.0.0.1:0 --drain-timeout 2s");
+    let mut unread = upstream.sign_in(program(&arguments)).start_unread();
+    let mut caller = reached(address).await;
+    // Some 400 bytes a line; a pipe holds 64 KiB.
+    for _ in 0..300 {
+        let request = pb::CreateVolumeBackupRequest { volume_id: "none".to_owned(), ..Default::default() };
+        let mut request = tonic::Request::new(request);
+        request.set_timeout(Duration::from_secs(10));
+        let refused = caller.create_volume_backup(request).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{refused:?}");
+    }
+    unread.signal("TERM");
+    let ending = Instant::now();
+    assert_eq!(unread.wait_unread().code(), Some(0));
+    assert!(ending.elapsed() < Duration::from_secs(4), "{:?}", ending.elapsed());
+}
+
+/// A caller of a gateway that is just starting.
+async fn reached(gateway: SocketAddr) -> BackupServiceClient<tonic::transport::Channel> {
+    for _ in 0..500 {
+        if let Ok(caller) = BackupServiceClient::connect(format!("http://{gateway}")).await {
+            return caller;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{gateway} is not reached");
 }

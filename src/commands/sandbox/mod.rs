@@ -11,7 +11,6 @@ use crate::commands::connect::Connected;
 use crate::commands::connect::join;
 use crate::commands::serve;
 use crate::commands::signals::Signals;
-use crate::commands::start_logging;
 use crate::config;
 use crate::config::Given;
 use crate::config::Problem;
@@ -39,7 +38,6 @@ use zeroize::Zeroizing;
 
 pub(super) async fn run(settings: config::Sandbox, given: &Given) -> Result<ExitCode, Failure> {
     let config = serve::config(&settings.listen, given)?;
-    start_logging(&settings.log, "warn")?;
     let mut signals = Signals::new()?;
     let sandbox = start(&settings).await?;
     let written = written(&sandbox, &settings)?;
