@@ -33,10 +33,13 @@ pub(super) async fn run(settings: Serve, given: &Given) -> Result<ExitCode, Fail
     );
     oci.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let mut signals = Signals::new()?;
-    let server = Server::start(config, oci.client, oci.credentials, oci.tenancy, oci.tasks)
+    let mut server = Server::start(config, oci.client, oci.credentials, oci.tenancy, oci.tasks)
         .await
         .map_err(|error| Failure::Runtime(error.to_string()))?;
-    signals.next().await;
+    tokio::select! {
+        () = signals.next() => {}
+        () = server.broken() => return Err(Failure::Runtime("a listener has ended by itself".to_owned())),
+    }
     signals.unless_again(drain(server)).await
 }
 

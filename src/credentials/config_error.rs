@@ -24,9 +24,10 @@ impl ConfigError {
 
 impl From<ConfigError> for Error {
     fn from(error: ConfigError) -> Self {
-        match error.problem {
-            Problem::NotConfigured { .. } => Self::NotConfigured(Arc::new(error)),
-            _ => Self::InvalidConfiguration(Arc::new(error)),
+        if matches!(error.problem, Problem::NotConfigured { .. }) {
+            Self::NotConfigured(Arc::new(error))
+        } else {
+            Self::InvalidConfiguration(Arc::new(error))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How a call failed: all that `rpc/status.rs` reads.
+//! How a call failed: all that `rpc/status/` reads.
 
 use super::operation::Unusable;
 use super::retry_token::RetryToken;

@@ -244,13 +244,13 @@ impl<O: Operation> Exchange<O> {
     fn log_unheard(&self, result: Option<&Result<Answer<O::Output>, Error>>) {
         let operation = O::NAME;
         let subject = self.operation.subject().as_str();
-        let retry_token = self.request.idempotency.retry_token().map(tracing::field::display);
+        let opc_retry_token = self.request.idempotency.retry_token().map(tracing::field::display);
         let broken = || Err(self.broken());
         match result.map_or_else(broken, |result| result.as_ref().map_err(Error::clone)) {
             Ok(answer) => tracing::warn!(
                 operation,
                 subject,
-                retry_token,
+                opc_retry_token,
                 opc_request_id = answer.opc_request_id,
                 made = O::made(&answer.value),
                 "done after the caller had stopped waiting"
@@ -258,7 +258,7 @@ impl<O: Operation> Exchange<O> {
             Err(error) => tracing::warn!(
                 operation,
                 subject,
-                retry_token,
+                opc_retry_token,
                 opc_request_id = &*error.opc_request_id,
                 outcome = error.outcome.map(Outcome::as_str),
                 error = error.cause.describe(),

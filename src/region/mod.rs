@@ -181,7 +181,9 @@ impl Region {
         match self.origin {
             // Go SDK, `common/common.go:36`: a region with a dot is everything after the service's name.
             Origin::Dotted => format!("{service}.{}", self.domain),
-            _ => format!("{service}.{}.{}", self.id, self.domain),
+            Origin::Known { .. } | Origin::DefaultRealm | Origin::Assumed => {
+                format!("{service}.{}.{}", self.id, self.domain)
+            }
         }
     }
 }

@@ -124,3 +124,16 @@ impl AsyncWrite for Connection {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn ages_differ_by_at_most_a_tenth() {
+        let ages: BTreeSet<Duration> = (0..100).map(|_| jittered(Duration::from_secs(100))).collect();
+        assert!(ages.len() > 1, "all the same");
+        assert!(ages.iter().all(|age| (90_000..=110_000).contains(&age.as_millis())), "{ages:?}");
+    }
+}

@@ -31,20 +31,19 @@ pub struct Config {
 
 /// Gives the call its deadline and answers when it passes.
 pub(super) async fn enforce(State(config): State<Config>, mut request: Request, next: Next) -> Response {
-    let operation = layers::operation(&request);
-    let mut call = layers::call(&request);
+    let (operation, request_id) = (layers::operation(&request), layers::request_id(&request));
     let Ok(timeout) = timeout(request.headers()) else {
-        return layers::refuse(Refusal::Timeout, &operation, &call);
+        return layers::refuse(Refusal::Timeout, &operation, &request_id);
     };
-    call.deadline = Deadline::after(timeout.unwrap_or(config.default).min(config.max));
-    if !call.deadline.allows_attempt() {
-        return layers::refuse(Refusal::Deadline, &operation, &call);
+    let deadline = Deadline::after(timeout.unwrap_or(config.default).min(config.max));
+    if !deadline.allows_attempt() {
+        return layers::refuse(Refusal::Deadline, &operation, &request_id);
     }
-    request.extensions_mut().insert::<oci::Call>(call.clone());
-    let end = call.deadline.answer_by() + AFTER_THE_HANDLER;
+    request.extensions_mut().insert(oci::Call { deadline, request_id: request_id.clone() });
+    let end = deadline.answer_by() + AFTER_THE_HANDLER;
     match tokio::time::timeout_at(end, next.run(request)).await {
         Ok(response) => response,
-        Err(_elapsed) => layers::refuse(Refusal::Deadline, &operation, &call),
+        Err(_elapsed) => layers::refuse(Refusal::Deadline, &operation, &request_id),
     }
 }
 

@@ -1,7 +1,6 @@
 //! What stands around every call, outermost first, each with its reason.
 
 use super::deadline;
-use crate::oci;
 use crate::oci::request_id::RequestId;
 use crate::rpc::metadata;
 use crate::rpc::metadata::OPC_REQUEST_ID;
@@ -10,22 +9,26 @@ use crate::rpc::status;
 use crate::rpc::status::Refusal;
 use axum::body::Body;
 use axum::extract::Request;
+use axum::extract::State;
 use axum::middleware::Next;
-use axum::middleware::from_fn;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use http::HeaderMap;
+use http::HeaderName;
 use http::HeaderValue;
 use std::any::Any;
 use std::net::SocketAddr;
 use std::time::Duration;
 use std::time::Instant;
+use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tonic::transport::server::TcpConnectInfo;
 use tower_http::catch_panic::CatchPanicLayer;
 
+const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+
 /// Wraps `routes`; health and reflection are added around it, and are none of these layers' business.
-pub(super) fn around(routes: Routes, deadlines: deadline::Config) -> Routes {
+pub(super) fn around(routes: Routes, deadlines: deadline::Config, calls: TaskTracker) -> Routes {
     let router = routes
         .into_axum_router()
         // Innermost, so that everything outside sees its answer: the caller's deadline.
@@ -33,26 +36,30 @@ pub(super) fn around(routes: Routes, deadlines: deadline::Config) -> Routes {
         // A panic ends one call, with an answer; tonic would reset the stream.
         .layer(CatchPanicLayer::custom(panicked))
         // Outermost, so that it sees what any of them answers: one name, one line, the contract's words.
-        .layer(from_fn(observe));
+        .layer(from_fn_with_state(calls, observe));
     Routes::from(router)
 }
 
-/// Names the call for everything below, and logs its answer as the caller gets it. One layer and not three: a
-/// layer costs boxes and copies.
-async fn observe(mut request: Request, next: Next) -> Response {
+/// Counts the call, names it for everything below, and logs its answer as the caller gets it. One layer and not
+/// four: a layer costs boxes and copies.
+async fn observe(State(calls): State<TaskTracker>, mut request: Request, next: Next) -> Response {
+    // A drain waits for every call that came this far.
+    let _counted = calls.token();
     let request_id = metadata::request_id(request.headers());
     let retry_token = metadata::told_retry_token(request.headers());
     let mut line = Line::begin(&request, &request_id);
     let operation = operation(&request);
-    let call = oci::Call { request_id, ..oci::Call::default() };
-    request.extensions_mut().insert(call.clone());
+    request.extensions_mut().insert(request_id.clone());
     let mut response = next.run(request).await;
     // What tonic and the layers below answer by themselves gets the contract's words.
     if let Some(refusal) = status::refine(response.headers()) {
-        response = refuse(refusal, &operation, &call);
+        let understood = response.headers_mut().remove(GRPC_ACCEPT_ENCODING);
+        response = refuse(refusal, &operation, &request_id);
+        // Goes with the refusal of a compressed message (github.com/grpc/grpc/blob/master/doc/compression.md).
+        response.headers_mut().extend(understood.map(|value| (GRPC_ACCEPT_ENCODING, value)));
     }
-    let request_id = HeaderValue::from_str(call.request_id.as_str()).ok();
-    for (key, value) in [(OPC_REQUEST_ID, request_id), (OPC_RETRY_TOKEN, retry_token)] {
+    let told_id = HeaderValue::from_str(request_id.as_str()).ok();
+    for (key, value) in [(OPC_REQUEST_ID, told_id), (OPC_RETRY_TOKEN, retry_token)] {
         if let Some(value) = value {
             response.headers_mut().entry(key).or_insert(value);
         }
@@ -71,14 +78,14 @@ pub(super) fn operation(request: &Request) -> String {
     request.uri().path().rsplit('/').next().unwrap_or_default().to_owned()
 }
 
-/// The call as [`observe`] named it.
-pub(super) fn call(request: &Request) -> oci::Call {
-    request.extensions().get::<oci::Call>().cloned().unwrap_or_default()
+/// The call's name, as [`observe`] gave it.
+pub(super) fn request_id(request: &Request) -> RequestId {
+    request.extensions().get().cloned().unwrap_or_else(RequestId::generate)
 }
 
 /// An answer without a call of OCI.
-pub(super) fn refuse(refusal: Refusal, operation: &str, call: &oci::Call) -> Response {
-    refusal.status(operation, &call.request_id).into_http::<Body>()
+pub(super) fn refuse(refusal: Refusal, operation: &str, request_id: &RequestId) -> Response {
+    refusal.status(operation, request_id).into_http::<Body>()
 }
 
 /// The line of one call. It is written when the call ends, also when the caller ends it by leaving.
@@ -138,4 +145,55 @@ impl Drop for Line {
 
 fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_types, reason = "what a caller reads; the ban is for who makes them")]
+
+    use super::*;
+    use axum::routing::any;
+    use tonic::Code;
+    use tonic::Status;
+    use tonic_types::StatusExt;
+    use tower::ServiceExt;
+
+    /// What a call of a handler that panics is answered with.
+    async fn panicking(path: &str) -> (HeaderMap, Status) {
+        async fn handler() -> Response {
+            panic!("a canary that nobody is to hear of")
+        }
+        let routes = axum::Router::new().route("/test.Service/{method}", any(handler));
+        let deadlines = deadline::Config { default: Duration::from_secs(5), max: Duration::from_secs(5) };
+        let request = http::Request::post(path).header(OPC_REQUEST_ID, "mine").body(Body::empty()).unwrap();
+        let response =
+            around(Routes::from(routes), deadlines, TaskTracker::new()).oneshot(request).await.unwrap();
+        let status = Status::from_header_map(response.headers()).unwrap();
+        (response.headers().clone(), status)
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_a_handler_is_answered_in_the_contracts_words() {
+        let (headers, status) = panicking("/test.Service/CreateThing").await;
+        assert_eq!(status.code(), Code::Internal, "{status:?}");
+        let details = status.get_error_details();
+        let info = details.error_info().unwrap();
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("INTERNAL", "oci-backup-gateway"));
+        assert_eq!(
+            (info.metadata["outcome"].as_str(), info.metadata["operation"].as_str()),
+            ("UNKNOWN", "CreateThing")
+        );
+        assert_eq!(
+            (&headers["opc-request-id"], &headers["grpc-retry-pushback-ms"]),
+            (&"mine".parse().unwrap(), &"-1".parse().unwrap())
+        );
+        assert!(!format!("{headers:?} {status:?}").contains("canary"), "{headers:?} {status:?}");
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_a_read_leaves_nothing_unknown() {
+        let (_headers, status) = panicking("/test.Service/GetThing").await;
+        assert_eq!(status.code(), Code::Internal);
+        assert!(!status.get_error_details().error_info().unwrap().metadata.contains_key("outcome"));
+    }
 }

@@ -82,6 +82,7 @@ pub struct Server {
     readiness: readiness::Readiness,
     stop_accepting: CancellationToken,
     cut_connections: CancellationToken,
+    calls: TaskTracker,
     tasks: TaskTracker,
     grpc: JoinHandle<Result<(), tonic::transport::Error>>,
     background: [JoinHandle<()>; 2],
@@ -99,7 +100,9 @@ impl Server {
         let (listener, address) = listen("--listen", config.listen).await?;
         let (admin_listener, admin_address) = listen("--admin-listen", config.admin_listen).await?;
         let (readiness, health) = readiness::Readiness::new().await;
-        let routes = layers::around(routes(client.clone()), config.deadlines).add_service(health);
+        let calls = TaskTracker::new();
+        let routes =
+            layers::around(routes(client.clone()), config.deadlines, calls.clone()).add_service(health);
         let routes = reflected(routes, config.reflection)?;
         let (stop_accepting, cut_connections) = (CancellationToken::new(), CancellationToken::new());
         let incoming = Incoming::new(listener, cut_connections.clone());
@@ -120,6 +123,7 @@ impl Server {
             readiness,
             stop_accepting,
             cut_connections,
+            calls,
             tasks,
             grpc,
             background,

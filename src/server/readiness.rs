@@ -10,6 +10,7 @@ use crate::rpc;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tokio::sync::watch;
 use tonic::server::NamedService;
 use tonic_health::ServingStatus;
@@ -66,6 +67,7 @@ impl fmt::Display for State {
 #[derive(Clone)]
 pub(super) struct Readiness {
     state: Arc<watch::Sender<State>>,
+    telling: Arc<Mutex<()>>,
     health: HealthReporter,
 }
 
@@ -76,7 +78,7 @@ impl Readiness {
         let (health, service) = tonic_health::server::health_reporter();
         health.set_service_status(LIVENESS, ServingStatus::Serving).await;
         let state = Arc::new(watch::Sender::new(State::Loading { said: None }));
-        let readiness = Self { state, health };
+        let readiness = Self { state, telling: Arc::default(), health };
         readiness.tell().await;
         (readiness, service)
     }
@@ -87,6 +89,8 @@ impl Readiness {
 
     /// Changes the state, unless the process is already on its way out.
     pub(super) async fn set(&self, new: State) {
+        // One at a time: of two changes the later one must be told last.
+        let _telling = self.telling.lock().await;
         let changed = self.state.send_if_modified(|state| {
             let changes = *state != State::Draining && *state != new;
             if changes {
@@ -118,7 +122,7 @@ impl Readiness {
         tenancy: Tenancy,
     ) {
         while let Err(error) = credentials.provide().await {
-            self.set(State::Loading { said: Some(error.to_string()) }).await;
+            self.set(State::Loading { said: Some(told(&error)) }).await;
             tokio::time::sleep(LOAD_AGAIN).await;
         }
         let mut standing = client.standing();
@@ -142,8 +146,131 @@ impl Readiness {
     }
 }
 
+/// What went wrong, and why.
+fn told(error: &dyn std::error::Error) -> String {
+    std::iter::successors(error.source(), |cause| cause.source())
+        .fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
+}
+
 /// Asks OCI for something harmless; the answer shows in the client's standing.
 async fn probe(client: &oci::Client, tenancy: &Tenancy) {
     let probe = Probe { compartment_id: tenancy.clone() };
     let _ = client.probe(probe, oci::Call::default()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::credentials;
+    use crate::credentials::Credentials;
+    use crate::credentials::Provided;
+    use crate::oci::endpoint::Endpoint;
+    use crate::region::Regions;
+    use crate::region::Sources;
+    use crate::signature::PrivateKey;
+    use crate::transport;
+    use crate::transport::BoxFuture;
+    use crate::transport::HttpService;
+    use crate::transport::Limits;
+    use bytes::Bytes;
+    use std::sync::atomic::AtomicU32;
+    use std::sync::atomic::Ordering;
+    use tokio::time::Instant;
+    use tokio_util::task::TaskTracker;
+
+    const ENDPOINT: &str = "http://127.0.0.1:1";
+
+    /// Refuses so often, and then accepts.
+    struct Refusing(AtomicU32);
+
+    impl HttpService for Refusing {
+        fn send(
+            &self,
+            _request: http::Request<Bytes>,
+            _limits: Limits,
+        ) -> BoxFuture<'_, Result<transport::Response, transport::Error>> {
+            let refuses =
+                self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            let (status, body) = if refuses.is_ok() { (401, "{}") } else { (200, "[]") };
+            let answer =
+                http::Response::builder().status(status).body(Ok(Bytes::from_static(body.as_bytes())));
+            Box::pin(async { Ok(answer.unwrap()) })
+        }
+    }
+
+    /// Has nothing so often, and then a key.
+    #[derive(Debug)]
+    struct Late {
+        failures: AtomicU32,
+        credentials: Arc<Credentials>,
+    }
+
+    impl ProvideCredentials for Late {
+        fn provide(&self) -> Provided<'_> {
+            let fails =
+                self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            Provided::now(match fails {
+                Err(_none_left) => Ok(Arc::clone(&self.credentials)),
+                Ok(_) => Err(credentials::Error::Unavailable(Arc::new(std::io::Error::other("no route")))),
+            })
+        }
+    }
+
+    fn key() -> PrivateKey {
+        let key = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+        let der: aws_lc_rs::encoding::Pkcs8V1Der<'_> = aws_lc_rs::encoding::AsDer::as_der(&key).unwrap();
+        PrivateKey::from_pkcs8(der.as_ref()).unwrap()
+    }
+
+    /// Follows a credential that comes after so many failures and that OCI refuses so often.
+    async fn followed(failures: u32, refusals: u32) -> (watch::Receiver<State>, oci::Client) {
+        let credentials = Arc::new(Credentials::new("tenancy/user/fingerprint".to_owned(), key(), None));
+        let credentials = Arc::new(Late { failures: AtomicU32::new(failures), credentials });
+        let config = oci::Config {
+            endpoint: Endpoint::parse(ENDPOINT).unwrap(),
+            attempt_timeout: Duration::from_secs(5),
+            region: String::new(),
+            regions: Regions::new(Sources::default()),
+        };
+        let http = Arc::new(Refusing(AtomicU32::new(refusals)));
+        let (clock, tasks) = (Clock::system(), TaskTracker::new());
+        let provider: Arc<dyn ProvideCredentials> = credentials;
+        let client = oci::Client::new(config, http, Arc::clone(&provider), clock, tasks);
+        let (readiness, _health) = Readiness::new().await;
+        let state = readiness.state.subscribe();
+        let tenancy = Ocid::parse("ocid1.tenancy.oc1..a").unwrap();
+        tokio::spawn(readiness.follow(client.clone(), provider, tenancy));
+        (state, client)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_without_a_credential_is_asked_every_second_and_its_words_are_told() {
+        let began = Instant::now();
+        let (mut state, _client) = followed(3, 0).await;
+        let told = state.wait_for(|state| *state != State::Loading { said: None }).await.unwrap().to_string();
+        assert_eq!(told, "not ready: no credential: the issuer of the credential did not answer: no route");
+        state.wait_for(|state| *state == State::Ready).await.unwrap();
+        assert_eq!(began.elapsed().as_secs(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn oci_is_asked_every_ten_seconds_whether_it_takes_a_refused_credential_again() {
+        // The one that shows it, and three probes: at once, after ten and after twenty seconds.
+        let (mut state, client) = followed(0, 4).await;
+        state.wait_for(|state| *state == State::Ready).await.unwrap();
+        probe(&client, &Ocid::parse("ocid1.tenancy.oc1..a").unwrap()).await;
+        state.wait_for(|state| *state == State::Refused).await.unwrap();
+        let began = Instant::now();
+        state.wait_for(|state| *state == State::Ready).await.unwrap();
+        assert_eq!(began.elapsed().as_secs(), 30);
+    }
+
+    #[tokio::test]
+    async fn a_server_on_its_way_out_never_serves_again() {
+        let (readiness, _health) = Readiness::new().await;
+        readiness.set(State::Draining).await;
+        readiness.set(State::Ready).await;
+        assert_eq!(readiness.state(), State::Draining);
+    }
 }

@@ -3,9 +3,15 @@
 use super::Server;
 use super::readiness::State;
 use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 /// How long cut connections may take to notice.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// How long watchers of the health service have to hear of it before their connections say GOAWAY: those who
+/// hear first send nothing to where it would be refused.
+const HEARD: Duration = Duration::from_millis(100);
 
 /// How a drain ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,27 +25,48 @@ pub enum Drained {
 impl Server {
     /// Ends the server: NOT_SERVING first, then no new connections and GOAWAY on the old ones, then the
     /// drain timeout for calls and mutations in flight, then the hard end.
-    pub async fn drain(self) -> Drained {
+    pub async fn drain(mut self) -> Drained {
         tracing::info!(timeout = ?self.drain_timeout, mutations = self.tasks.len(), "draining");
+        let end = Instant::now() + self.drain_timeout;
         self.readiness.set(State::Draining).await;
+        tokio::time::sleep(HEARD.min(self.drain_timeout)).await;
         self.stop_accepting.cancel();
+        self.calls.close();
         self.tasks.close();
-        let mut grpc = self.grpc;
+        // Calls are waited for, not connections: a silent peer or an endless stream holds nothing up.
+        let (calls, tasks, grpc) = (&self.calls, &self.tasks, &mut self.grpc);
         let finished = async {
-            // Calls first: one that is just arriving may yet start a mutation.
-            let _ = (&mut grpc).await;
-            self.tasks.wait().await;
+            idle(calls, tasks).await;
+            let _ = tokio::time::timeout(LAST_WORDS, grpc).await;
+            // A call that was on its way when the GOAWAY was.
+            idle(calls, tasks).await;
         };
-        let drained = match tokio::time::timeout(self.drain_timeout, finished).await {
+        let drained = match tokio::time::timeout_at(end, finished).await {
             Ok(()) => Drained::Whole,
-            Err(_elapsed) => {
-                self.cut_connections.cancel();
-                let _ = tokio::time::timeout(LAST_WORDS, &mut grpc).await;
-                Drained::Cut
-            }
+            Err(_elapsed) => Drained::Cut,
         };
+        self.cut_connections.cancel();
+        // A handle is not to be asked twice.
+        if !self.grpc.is_finished() {
+            let _ = tokio::time::timeout(LAST_WORDS, &mut self.grpc).await;
+        }
         self.background.iter().for_each(tokio::task::JoinHandle::abort);
         tracing::info!(?drained, mutations = self.tasks.len(), "drained");
         drained
     }
+
+    /// Returns when a listener has ended by itself, which none ever should.
+    pub async fn broken(&mut self) {
+        let [admin, _readiness] = &mut self.background;
+        tokio::select! {
+            _ = &mut self.grpc => {}
+            _ = admin => {}
+        }
+    }
+}
+
+/// Returns when no call and no mutation is left. A call may leave a mutation behind, so calls come first.
+async fn idle(calls: &TaskTracker, tasks: &TaskTracker) {
+    calls.wait().await;
+    tasks.wait().await;
 }

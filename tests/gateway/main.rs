@@ -12,8 +12,15 @@
 mod deadlines;
 mod drain;
 mod errors;
+mod frames;
 mod health;
+mod limits;
+mod logs;
+mod messages;
 mod metadata;
+mod panic;
 mod raw;
+mod reflection;
 mod rig;
+mod start;
 mod validation;

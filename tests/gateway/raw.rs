@@ -1,5 +1,8 @@
 //! A caller without a gRPC library: what goes over the wire is exactly what the test says.
 
+use bytes::Bytes;
+use h2::SendStream;
+use h2::client::ResponseFuture;
 use h2::client::SendRequest;
 use http::HeaderMap;
 use std::net::SocketAddr;
@@ -10,7 +13,7 @@ use tonic::Status;
 pub(crate) const CREATE_VOLUME_BACKUP: &str = "/ocibackup.v1.BackupService/CreateVolumeBackup";
 
 /// An HTTP/2 connection to the gateway.
-pub(crate) async fn connect(gateway: SocketAddr) -> SendRequest<bytes::Bytes> {
+pub(crate) async fn connect(gateway: SocketAddr) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(gateway).await.unwrap();
     let (requests, connection) = h2::client::handshake(stream).await.unwrap();
     tokio::spawn(connection);
@@ -26,8 +29,12 @@ pub(crate) struct Answer {
     pub(crate) status: Status,
 }
 
-/// One unary call with these headers and these bytes.
-pub(crate) async fn call(gateway: SocketAddr, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+/// A call whose message has yet to be sent.
+pub(crate) async fn begin(
+    gateway: SocketAddr,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> (ResponseFuture, SendStream<Bytes>) {
     let mut request = http::Request::post(format!("http://{gateway}{path}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers");
@@ -35,10 +42,20 @@ pub(crate) async fn call(gateway: SocketAddr, path: &str, headers: &[(&str, &str
         request = request.header(*name, *value);
     }
     let mut requests = connect(gateway).await.ready().await.unwrap();
-    let (response, mut stream) = requests.send_request(request.body(()).unwrap(), false).unwrap();
+    requests.send_request(request.body(()).unwrap(), false).unwrap()
+}
+
+/// One unary call with these headers and these bytes.
+pub(crate) async fn call(gateway: SocketAddr, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+    let (response, mut stream) = begin(gateway, path, headers).await;
     stream.reserve_capacity(body.len());
     // Whoever is refused early need not take the whole message.
     let _ = stream.send_data(body.into(), true);
+    answer(response).await
+}
+
+/// The whole answer of a unary call.
+pub(crate) async fn answer(response: ResponseFuture) -> Answer {
     let (head, mut body) = response.await.unwrap().into_parts();
     while let Some(data) = body.data().await {
         let _ = body.flow_control().release_capacity(data.unwrap().len());

@@ -1,5 +1,6 @@
 //! The real gateway on port 0, in front of the sandbox on port 0, and a client that speaks real gRPC.
 
+use crate::logs;
 use oci_backup_gateway::clock::Clock;
 use oci_backup_gateway::credentials;
 use oci_backup_gateway::credentials::ProvideCredentials;
@@ -17,8 +18,10 @@ use oci_backup_gateway::sandbox::Fault;
 use oci_backup_gateway::sandbox::FaultRule;
 use oci_backup_gateway::sandbox::Identity;
 use oci_backup_gateway::sandbox::Sandbox;
+use oci_backup_gateway::sandbox::StallPoint;
 use oci_backup_gateway::server;
 use oci_backup_gateway::server::Server;
+use oci_backup_gateway::transport::HttpService;
 use oci_backup_gateway::transport::reqwest;
 use oci_backup_gateway::transport::reqwest::Trust;
 use std::net::SocketAddr;
@@ -28,7 +31,10 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::SystemTime;
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
+use tonic::Response;
+use tonic::Status;
 use tonic::transport::Channel;
 use zeroize::Zeroizing;
 
@@ -51,6 +57,10 @@ pub(crate) struct Setup {
     pub(crate) region: String,
     /// One attempt.
     pub(crate) attempt_timeout: Duration,
+    /// Where its credentials come from; the identity's key without it.
+    pub(crate) credentials: Option<Arc<dyn ProvideCredentials>>,
+    /// What sends its requests.
+    pub(crate) http: Option<Arc<dyn HttpService>>,
     /// Everything of the server.
     pub(crate) server: server::Config,
 }
@@ -65,6 +75,8 @@ impl Default for Setup {
             trust: None,
             region: "us-ashburn-1".to_owned(),
             attempt_timeout: Duration::from_secs(5),
+            credentials: None,
+            http: None,
             server: server::Config {
                 listen: local(),
                 admin_listen: local(),
@@ -90,6 +102,9 @@ fn local() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
+/// How a create ended.
+pub(crate) type Created = Result<Response<pb::CreateVolumeBackupResponse>, Status>;
+
 /// A gateway, its OCI and a caller.
 pub(crate) struct Rig {
     pub(crate) sandbox: Sandbox,
@@ -105,6 +120,11 @@ impl Rig {
     }
 
     pub(crate) async fn with(setup: Setup) -> Self {
+        Self::try_with(setup).await.unwrap()
+    }
+
+    pub(crate) async fn try_with(setup: Setup) -> Result<Self, server::StartError> {
+        logs::start();
         let sandbox = Sandbox::start(sandbox::Config {
             oci_listen: local(),
             control_listen: local(),
@@ -128,13 +148,13 @@ impl Rig {
             regions: Regions::new(Sources::default()),
         };
         let (clock, tasks) = (Clock::system(), TaskTracker::new());
-        let credentials = credentials(&setup.identity);
-        let http = Arc::new(reqwest::Client::new(&http).unwrap());
+        let credentials = setup.credentials.unwrap_or_else(|| credentials(&setup.identity));
+        let http = setup.http.unwrap_or_else(|| Arc::new(reqwest::Client::new(&http).unwrap()));
         let client = oci::Client::new(config, http, Arc::clone(&credentials), clock.clone(), tasks.clone());
         let tenancy = Ocid::parse(setup.identity.tenancy()).unwrap();
-        let server = Server::start(setup.server, client, credentials, tenancy, tasks.clone()).await.unwrap();
+        let server = Server::start(setup.server, client, credentials, tenancy, tasks.clone()).await?;
         let caller = caller(server.address()).await;
-        Self { sandbox, server, caller, clock, tasks }
+        Ok(Self { sandbox, server, caller, clock, tasks })
     }
 
     /// Makes the next request that reaches OCI meet this fault.
@@ -142,19 +162,42 @@ impl Rig {
         self.sandbox.inject(FaultRule::new(fault)).unwrap();
     }
 
+    /// A create that has reached OCI and stays there for so long before it is carried out.
+    pub(crate) async fn stalled(&self, pause: Duration) -> JoinHandle<Created> {
+        self.break_next(Fault::stall(StallPoint::BeforeCommit, pause));
+        let before = self.creates().len();
+        let mut caller = self.caller.clone();
+        let call = tokio::spawn(async move { caller.create_volume_backup(create()).await });
+        while self.creates().len() == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        call
+    }
+
     /// Creates that have reached OCI; while a credential is refused, readiness asks harmless things besides.
     pub(crate) fn creates(&self) -> Vec<Attempt> {
         let attempts = self.sandbox.ledger().attempts;
         attempts.into_iter().filter(|attempt| attempt.method == "POST").collect()
     }
+
+    /// Backups that exist.
+    pub(crate) fn commits(&self) -> usize {
+        self.sandbox.ledger().commits.len()
+    }
 }
 
 /// A client of its own connection.
 pub(crate) async fn caller(gateway: SocketAddr) -> BackupServiceClient<Channel> {
-    BackupServiceClient::connect(format!("http://{gateway}")).await.unwrap()
+    BackupServiceClient::new(channel(gateway).await)
 }
 
-fn credentials(identity: &Identity) -> Arc<dyn ProvideCredentials> {
+/// A connection for any client.
+pub(crate) async fn channel(gateway: SocketAddr) -> Channel {
+    Channel::from_shared(format!("http://{gateway}")).unwrap().connect().await.unwrap()
+}
+
+/// The source of the identity's own credentials.
+pub(crate) fn credentials(identity: &Identity) -> Arc<dyn ProvideCredentials> {
     let source = credentials::Source {
         config_file: credentials::Setting { value: "".into(), origin: credentials::Origin::Default },
         profile: credentials::Setting { value: String::new(), origin: credentials::Origin::Default },
