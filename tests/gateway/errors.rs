@@ -143,6 +143,7 @@ fn of_oci() -> Vec<Row> {
         oci(504, "GatewayTimeout", Unavailable, "GATEWAY_TIMEOUT", &[RetryInfo]),
         oci(599, "Unheard", Unavailable, "UNHEARD", &[RetryInfo]),
         oci(418, "Teapot", Unknown, "TEAPOT", NONE),
+        oci(600, "Beyond", Unknown, "BEYOND", NONE),
         oci(400, "not a code, no", InvalidArgument, "HTTP_400", NONE),
     ]
 }
