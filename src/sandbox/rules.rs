@@ -176,8 +176,8 @@ fn check_answer(answer: &AnswerChange) -> Result<(), InvalidRule> {
             "only one of body, body_base64 and patch with remove can be given".to_owned(),
         ));
     }
-    if answer.status.is_some_and(|status| !(200..=599).contains(&status)) {
-        return Err(InvalidRule("status must be 200 to 599".to_owned()));
+    if answer.status.is_some_and(|status| !(200..=999).contains(&status)) {
+        return Err(InvalidRule("status must be 200 to 999".to_owned()));
     }
     if answer.body_base64.as_ref().is_some_and(|body| STANDARD.decode(body).is_err()) {
         return Err(InvalidRule("body_base64 is not base64".to_owned()));

@@ -2,6 +2,7 @@
 //!
 //! It never decides anything, and nothing below it may log a key, a passphrase, a token or a signature.
 
+use std::io::BufWriter;
 use std::io::IsTerminal;
 use tracing_appender::non_blocking::NonBlockingBuilder;
 use tracing_appender::non_blocking::WorkerGuard;
@@ -49,7 +50,8 @@ pub fn start(config: &Config) -> Result<Logging, InvalidFilter> {
         .buffered_lines_limit(MOST_WAITING)
         .lossy(true)
         .thread_name("log")
-        .finish(std::io::stderr());
+        // What has come together goes out by one write; the writer's thread flushes when nothing waits.
+        .finish(BufWriter::new(std::io::stderr()));
     let _ = subscriber(format, &config.filter, writer)?.try_init();
     Ok(Logging(guard))
 }

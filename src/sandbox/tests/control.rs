@@ -48,7 +48,7 @@ async fn a_wrong_rule_is_refused_with_what_is_wrong_and_nothing_is_added() {
         (r#"{"fault":{"wire":{"explode":{}}}}"#, "unknown variant `explode`"),
         (r#"{"fault":{},"times":"often"}"#, "times must be a number, null or \"forever\""),
         (r#"{"fault":{},"times":-1}"#, "times must be a number, null or \"forever\""),
-        (r#"{"fault":{"answer":{"status":99}}}"#, "status must be 200 to 599"),
+        (r#"{"fault":{"answer":{"status":99}}}"#, "status must be 200 to 999"),
         (r#"{"fault":{"answer":{"body":"x","patch":{}}}}"#, "only one of body"),
         (r#"{"fault":{"answer":{"body_base64":"*"}}}"#, "body_base64 is not base64"),
         (r#"{"fault":{"answer":{"headers":{"a b":"c"}}}}"#, "header \"a b\""),
