@@ -54,7 +54,7 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
     // One provider of cryptography for everything that speaks TLS; a second one would make rustls panic.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let _logging = start_logging(&cli.command)?;
+    start_logging(&cli.command)?;
     let failed = |error| Failure::Runtime(format!("no threads can be started: {error}"));
     let runtime = Runtime::new().map_err(failed)?;
     let ended = runtime.block_on(dispatch(cli));
@@ -73,14 +73,14 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Logs until the process ends; what `RUST_LOG` leaves open, the command says.
-fn start_logging(command: &Command) -> Result<Option<telemetry::Logging>, Failure> {
+/// Logs from now on; what `RUST_LOG` leaves open, the command says.
+fn start_logging(command: &Command) -> Result<(), Failure> {
     let (log, filter) = match command {
         Command::Serve(settings) => (&settings.log, "info"),
         #[cfg(feature = "sandbox")]
         Command::Sandbox(settings) => (&settings.log, "warn"),
         Command::Check(settings) => (&settings.log, "off"),
-        Command::Healthcheck(_) => return Ok(None),
+        Command::Healthcheck(_) => return Ok(()),
     };
     let format = log.log_format.map(|format| match format {
         config::LogFormat::Json => telemetry::Format::Json,
@@ -88,7 +88,6 @@ fn start_logging(command: &Command) -> Result<Option<telemetry::Logging>, Failur
     });
     let filter = log.filter.clone().unwrap_or_else(|| filter.to_owned());
     telemetry::start(&telemetry::Config { format, filter })
-        .map(Some)
         .map_err(|error| Failure::Setting(format!("RUST_LOG: {error}")))
 }
 

@@ -2,10 +2,10 @@
 //!
 //! It never decides anything, and nothing below it may log a key, a passphrase, a token or a signature.
 
-use std::io::BufWriter;
+mod stderr;
+
 use std::io::IsTerminal;
-use tracing_appender::non_blocking::NonBlockingBuilder;
-use tracing_appender::non_blocking::WorkerGuard;
+use stderr::Unwaiting;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -34,26 +34,12 @@ pub struct Config {
 #[error("not a log filter such as `info` or `info,oci_backup_gateway=debug`: {0}")]
 pub struct InvalidFilter(String);
 
-/// Lines that wait for whoever reads standard error; what comes on top is dropped. A call must never wait for a
-/// log.
-const MOST_WAITING: usize = 8192;
-
-/// Writes what is still waiting when it is dropped, for a second at most.
-#[derive(Debug)]
-pub struct Logging(#[expect(dead_code, reason = "it is there to be dropped")] WorkerGuard);
-
 /// Sends logs to standard error from now on. A second call in one process changes nothing.
-pub fn start(config: &Config) -> Result<Logging, InvalidFilter> {
-    let terminal = std::io::stderr().is_terminal();
-    let format = config.format.unwrap_or(if terminal { Format::Text } else { Format::Json });
-    let (writer, guard) = NonBlockingBuilder::default()
-        .buffered_lines_limit(MOST_WAITING)
-        .lossy(true)
-        .thread_name("log")
-        // What has come together goes out by one write; the writer's thread flushes when nothing waits.
-        .finish(BufWriter::new(std::io::stderr()));
-    let _ = subscriber(format, &config.filter, writer)?.try_init();
-    Ok(Logging(guard))
+pub fn start(config: &Config) -> Result<(), InvalidFilter> {
+    let stderr = std::io::stderr();
+    let format = config.format.unwrap_or(if stderr.is_terminal() { Format::Text } else { Format::Json });
+    let _ = subscriber(format, &config.filter, Unwaiting(stderr))?.try_init();
+    Ok(())
 }
 
 /// A subscriber that writes to `writer`.
