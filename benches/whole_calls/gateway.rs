@@ -52,6 +52,11 @@ impl Gateway {
         Ok(gateway)
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// A connection of its own.
     pub(crate) async fn connect(&self) -> Outcome<Channel> {
         Ok(Channel::from_shared(format!("http://{}", self.address))?.tcp_nodelay(true).connect().await?)

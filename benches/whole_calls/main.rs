@@ -19,6 +19,7 @@ mod quiet;
 mod signer;
 mod start;
 mod upstream;
+mod wire;
 
 use figures::Figure;
 use oci_backup_gateway::clock::Clock;

@@ -23,7 +23,7 @@ pub(crate) struct Quietest<T> {
 
 impl<T> Quietest<T> {
     /// Makes rounds until `enough` of them were quiet, or patience ends; then the quietest count.
-    pub(crate) async fn of<F>(enough: usize, gateway: &Gateway, round: impl Fn() -> F) -> Outcome<Self>
+    pub(crate) async fn of<F>(enough: usize, gateway: &Gateway, mut round: impl FnMut() -> F) -> Outcome<Self>
     where
         F: Future<Output = Outcome<T>>,
     {

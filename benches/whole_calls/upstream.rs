@@ -77,7 +77,7 @@ async fn serve(
     );
     let mut read = Vec::with_capacity(8192);
     loop {
-        while let Some(length) = request(&read) {
+        while let Some(length) = message(&read) {
             read.drain(..length);
             asked.fetch_add(1, Ordering::Relaxed);
             pace.wait_for(|pace| *pace == Pace::Instant).await?;
@@ -89,8 +89,8 @@ async fn serve(
     }
 }
 
-/// The length of the first request in `read`, once it is all there.
-fn request(read: &[u8]) -> Option<usize> {
+/// The length of the first request or answer in `read`, once it is all there.
+pub(crate) fn message(read: &[u8]) -> Option<usize> {
     let head = read.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(read.get(..head)?).ok()?;
     let length = text.lines().find_map(|line| {

@@ -38,7 +38,7 @@ pub struct InvalidFilter(String);
 pub fn start(config: &Config) -> Result<(), InvalidFilter> {
     let stderr = std::io::stderr();
     let format = config.format.unwrap_or(if stderr.is_terminal() { Format::Text } else { Format::Json });
-    let _ = subscriber(format, &config.filter, Unwaiting(stderr))?.try_init();
+    let _ = subscriber(format, &config.filter, Unwaiting::new(stderr))?.try_init();
     Ok(())
 }
 
