@@ -75,9 +75,13 @@ fn wrong(oci: &Connected, error: &oci::Error) -> Vec<String> {
         Cause::Decode(unusable) => {
             vec![unusable.to_string(), foreign(oci)]
         }
-        Cause::Credentials(_) | Cause::Deadline { .. } | Cause::Signature(_) | Cause::Internal(_) => {
-            vec![error.cause.describe()]
-        }
+        Cause::Credentials(_)
+        | Cause::Deadline { .. }
+        | Cause::Breaker { .. }
+        | Cause::Draining { .. }
+        | Cause::TokenReused
+        | Cause::Signature(_)
+        | Cause::Internal(_) => vec![error.cause.describe()],
     }
 }
 
@@ -136,7 +140,12 @@ fn never_sent(cause: &Cause) -> bool {
     match cause {
         Cause::Transport(error) => error.kind.never_sent(),
         Cause::Credentials(_) | Cause::Signature(_) => true,
-        Cause::Service(_) | Cause::Decode(_) | Cause::Deadline { .. } | Cause::Internal(_) => false,
+        Cause::Breaker { .. } | Cause::TokenReused => true,
+        Cause::Service(_)
+        | Cause::Decode(_)
+        | Cause::Deadline { .. }
+        | Cause::Draining { .. }
+        | Cause::Internal(_) => false,
     }
 }
 

@@ -18,7 +18,6 @@ use crate::transport::reqwest::BuildError;
 use crate::transport::reqwest::Client as HttpClient;
 use std::error::Error as _;
 use std::sync::Arc;
-use tokio_util::task::TaskTracker;
 
 /// Ready to call OCI.
 pub(super) struct Connected {
@@ -29,7 +28,7 @@ pub(super) struct Connected {
     pub(super) fingerprint: String,
     pub(super) endpoint: String,
     pub(super) clock: Clock,
-    pub(super) tasks: TaskTracker,
+    pub(super) mutations: oci::Mutations,
     pub(super) places: Vec<(&'static str, String)>,
     pub(super) key: String,
     pub(super) warnings: Vec<String>,
@@ -60,14 +59,14 @@ fn joined(key: ApiKey, resolved: Resolved) -> Result<Connected, BuildError> {
     let http = HttpClient::new(&resolved.http)?;
     let fingerprint = credentials.identity().key.fingerprint().to_owned();
     let credentials: Arc<dyn ProvideCredentials> = Arc::new(StaticCredentials::new(credentials));
-    let (clock, tasks) = (Clock::system(), TaskTracker::new());
+    let (clock, mutations) = (Clock::system(), oci::Mutations::new());
     let endpoint = resolved.oci.endpoint.to_string();
     let client = oci::Client::new(
         resolved.oci,
         Arc::new(http),
         Arc::clone(&credentials),
         clock.clone(),
-        tasks.clone(),
+        mutations.clone(),
     );
     Ok(Connected {
         client,
@@ -77,7 +76,7 @@ fn joined(key: ApiKey, resolved: Resolved) -> Result<Connected, BuildError> {
         fingerprint,
         endpoint,
         clock,
-        tasks,
+        mutations,
         places,
         key,
         warnings,

@@ -31,7 +31,7 @@ pub(super) async fn run(settings: Serve, given: &Given) -> Result<ExitCode, Fail
     );
     oci.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let mut signals = Signals::new()?;
-    let mut server = Server::start(config, oci.client, oci.credentials, oci.tenancy, oci.tasks)
+    let mut server = Server::start(config, oci.client, oci.credentials, oci.tenancy, oci.mutations)
         .await
         .map_err(|error| Failure::Runtime(error.to_string()))?;
     tokio::select! {

@@ -18,7 +18,8 @@ use crate::signature;
 use crate::transport;
 use crate::transport::HttpService;
 use crate::transport::Limits;
-use crate::transport::retry::Fate;
+use crate::transport::retry::Class;
+use crate::transport::retry::Failed;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::HeaderName;
@@ -68,13 +69,13 @@ pub struct Answer<T> {
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) cause: Arc<Cause>,
-    pub(super) fate: Fate,
+    pub(super) failed: Failed,
     pub(super) opc_request_id: Option<String>,
 }
 
 impl From<Cause> for Failure {
     fn from(cause: Cause) -> Self {
-        Self { cause: Arc::new(cause), fate: Fate::Permanent, opc_request_id: None }
+        Self { failed: cause.failed(), cause: Arc::new(cause), opc_request_id: None }
     }
 }
 
@@ -110,7 +111,7 @@ impl Caller {
                 retry_token: request.idempotency.retry_token().cloned(),
             })
             .map_err(|cause| Failure {
-                fate: self.fate(&cause, signed_at, &head.headers),
+                failed: self.failed(&cause, signed_at, &head.headers),
                 opc_request_id: answered_id(&head.headers),
                 cause: Arc::new(cause),
             })
@@ -176,29 +177,18 @@ impl Caller {
         Ok(output)
     }
 
-    /// Only a clock that could be put right changes what the next attempt would meet.
-    fn fate(&self, cause: &Cause, signed_at: SystemTime, headers: &HeaderMap) -> Fate {
-        match cause {
-            Cause::Service(service) if service.status == StatusCode::UNAUTHORIZED => {
-                match date(headers).and_then(|date| self.clock.observe(signed_at, date)) {
-                    None => Fate::Permanent,
-                    Some(Correction::AlreadyMade) => Fate::Corrected,
-                    Some(Correction::Made { offset_ms }) => {
-                        tracing::warn!(
-                            offset_ms,
-                            "the machine's clock differs from OCI's: signing with OCI's time"
-                        );
-                        Fate::Corrected
-                    }
-                }
+    /// What the failure means for the next attempt. A clock that could be put right changes what that would meet.
+    fn failed(&self, cause: &Cause, signed_at: SystemTime, headers: &HeaderMap) -> Failed {
+        let failed = cause.failed();
+        let refused = matches!(cause, Cause::Service(service) if service.status == StatusCode::UNAUTHORIZED);
+        let observed = || date(headers).and_then(|date| self.clock.observe(signed_at, date));
+        match refused.then(observed).flatten() {
+            None => failed,
+            Some(Correction::AlreadyMade) => Failed { class: Class::Corrected, ..failed },
+            Some(Correction::Made { offset_ms }) => {
+                tracing::warn!(offset_ms, "the machine's clock differs from OCI's: signing with OCI's time");
+                Failed { class: Class::Corrected, ..failed }
             }
-            Cause::Service(_)
-            | Cause::Decode(_)
-            | Cause::Transport(_)
-            | Cause::Credentials(_)
-            | Cause::Deadline { .. }
-            | Cause::Signature(_)
-            | Cause::Internal(_) => Fate::Permanent,
         }
     }
 }

@@ -10,7 +10,7 @@ const FOR_THE_ANSWER: Duration = Duration::from_millis(50);
 const FOR_AN_ATTEMPT: Duration = Duration::from_millis(250);
 
 /// When the caller stops waiting. Steps of the wall clock do not move it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);
 
 impl Deadline {
@@ -24,6 +24,12 @@ impl Deadline {
     #[must_use]
     pub fn answer_by(self) -> Instant {
         self.0.checked_sub(FOR_THE_ANSWER).unwrap_or(self.0)
+    }
+
+    /// The time until the last moment at which an attempt may start.
+    #[must_use]
+    pub fn left_for_attempts(self) -> Duration {
+        self.answer_by().saturating_duration_since(Instant::now() + FOR_AN_ATTEMPT)
     }
 
     /// Whether what is left is enough for another attempt.

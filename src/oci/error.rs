@@ -6,6 +6,9 @@ use crate::credentials;
 use crate::ocid::Ocid;
 use crate::signature;
 use crate::transport;
+use crate::transport::breaker::Health;
+use crate::transport::retry::Class;
+use crate::transport::retry::Failed;
 use http::StatusCode;
 use serde_json::Map;
 use serde_json::Value;
@@ -61,6 +64,22 @@ pub enum Cause {
         #[source]
         last: Option<Arc<Cause>>,
     },
+    /// Nearly every attempt fails, and none is made for a while.
+    #[error("OCI has failed nearly every request of the last seconds; none is sent for a while")]
+    Breaker {
+        /// How long that lasts.
+        left: Duration,
+    },
+    /// The process is about to end, and another attempt would have had to wait.
+    #[error("this gateway is shutting down")]
+    Draining {
+        /// What the last attempt said.
+        #[source]
+        last: Arc<Cause>,
+    },
+    /// Another request has gone out under the same retry token.
+    #[error("the retry token is in use by a request with other content")]
+    TokenReused,
     /// The request could not be signed: the clock or the key is broken.
     #[error("the request could not be signed")]
     Signature(#[source] signature::Error),
@@ -123,9 +142,40 @@ impl Cause {
             ) => Outcome::Unknown,
             Self::Transport(error) if error.kind.never_sent() => Outcome::NotStarted,
             Self::Transport(_) | Self::Internal(_) => Outcome::Unknown,
-            Self::Credentials(_) | Self::Signature(_) => Outcome::NotStarted,
+            Self::Credentials(_) | Self::Signature(_) | Self::Breaker { .. } | Self::TokenReused => {
+                Outcome::NotStarted
+            }
+            Self::Draining { last } => last.outcome(),
             Self::Deadline { last } => last.as_ref().map_or(Outcome::NotStarted, |last| last.outcome()),
         }
+    }
+
+    /// What it means for the next attempt, as far as it tells by itself.
+    #[must_use]
+    pub fn failed(&self) -> Failed {
+        let (class, health) = match self {
+            Self::Service(service) => return service.failed(),
+            Self::Decode(Unusable::Unreadable { .. } | Unusable::Malformed { .. }) => {
+                (Class::Ambiguous, Health::Well)
+            }
+            Self::Decode(Unusable::Empty { .. } | Unusable::OtherSource { .. }) => {
+                (Class::Permanent, Health::Well)
+            }
+            Self::Transport(error) => match error.kind {
+                TransportKind::Dns | TransportKind::Connect => (Class::NotSent, Health::Ill),
+                TransportKind::Timeout => (Class::Ambiguous, Health::Ill),
+                TransportKind::Reset | TransportKind::TooLarge => (Class::Ambiguous, Health::Unknown),
+                TransportKind::Tls | TransportKind::Request => (Class::Permanent, Health::Unknown),
+            },
+            Self::Credentials(_)
+            | Self::Deadline { .. }
+            | Self::Breaker { .. }
+            | Self::Draining { .. }
+            | Self::TokenReused
+            | Self::Signature(_)
+            | Self::Internal(_) => (Class::Permanent, Health::Unknown),
+        };
+        Failed { class, retry_after: None, health }
     }
 
     /// What the error says, with the reasons below it, in one line.
@@ -146,6 +196,22 @@ impl Cause {
 }
 
 impl Service {
+    fn failed(&self) -> Failed {
+        let class = match (self.status.as_u16(), self.code.as_deref().unwrap_or_default()) {
+            (409, "IncorrectState" | "LockConflict" | "Conflict" | "ExternalServerIncorrectState") => {
+                Class::State
+            }
+            (429, _) => Class::Throttled,
+            (501, _) => Class::Permanent,
+            (503, _) => Class::Overloaded,
+            (500..=599, _) => Class::Ambiguous,
+            _ => Class::Permanent,
+        };
+        let is_ill = self.status.is_server_error() && self.status != StatusCode::NOT_IMPLEMENTED;
+        let health = if is_ill { Health::Ill } else { Health::Well };
+        Failed { class, retry_after: self.retry_after, health }
+    }
+
     /// Reads an error answer. OCI's body is an object with a code and a message
     /// (docs.oracle.com/iaas/Content/API/References/apierrors.htm); one without a code says nothing and is
     /// dropped.

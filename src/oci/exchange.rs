@@ -1,122 +1,132 @@
-//! One call, from its first attempt to its answer: the deadline bounds the answer, and nothing cuts off a
-//! mutation that is on its way.
+//! One exchange with OCI, from its first attempt to its end, and the callers who wait for it: their deadlines bound
+//! their answers, and nothing cuts off a mutation that is on its way.
 
 use super::Answer;
 use super::Call;
 use super::Client;
 use super::Error;
 use super::call::Failure;
+use super::deadline::Deadline;
 use super::error::Cause;
 use super::error::Outcome;
+use super::flights::Boarded;
 use super::operation::Operation;
 use super::request::Idempotency;
 use super::request::Request;
 use crate::transport::retry;
+use crate::transport::retry::Failed;
+use crate::transport::retry::Repetition;
+use crate::transport::retry::Stop;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
+
+type Ended<T> = Result<Answer<T>, Error>;
 
 impl Client {
     /// Carries out a read. It ends with its deadline, or when the caller leaves.
-    pub(super) async fn read<O: Operation>(
-        &self,
-        operation: O,
-        call: Call,
-    ) -> Result<Answer<O::Output>, Error> {
-        let exchange = Exchange::new(self.clone(), operation, call)?;
-        let answer_by = exchange.call.deadline.answer_by();
+    pub(super) async fn read<O: Operation>(&self, operation: O, call: Call) -> Ended<O::Output> {
+        let answer_by = call.deadline.answer_by();
         let left = answer_by.saturating_duration_since(Instant::now());
-        match tokio::time::timeout_at(answer_by, exchange.run(left)).await {
-            Ok(result) => result,
+        let exchange = Exchange::new(self.clone(), operation, call, left)?;
+        match tokio::time::timeout_at(answer_by, exchange.run()).await {
+            Ok(ended) => ended,
             Err(_elapsed) => Err(exchange.late()),
         }
     }
 
-    /// Carries out a mutation as a task of its own, which neither the deadline nor a caller who leaves can
-    /// cut off: a request that was sent may have been carried out, and its end has to be known.
-    pub(super) async fn mutate<O: Operation>(
-        &self,
-        operation: O,
-        call: Call,
-    ) -> Result<Answer<O::Output>, Error> {
-        let exchange = Arc::new(Exchange::new(self.clone(), operation, call)?);
-        let waiting = Waiting(Arc::clone(&exchange));
-        let task = self.tasks.spawn(Ending::of(Arc::clone(&exchange)));
-        let ended = tokio::time::timeout_at(exchange.call.deadline.answer_by(), task).await;
-        // From here on no attempt starts, so that the error below stays true.
-        drop(waiting);
-        match ended {
-            Ok(Ok(ending)) => ending.heard().unwrap_or_else(|| Err(exchange.broken())),
-            Ok(Err(_panic)) => Err(exchange.broken()),
-            Err(_elapsed) => Err(exchange.late()),
+    /// Carries out a mutation as a task of its own, which neither a deadline nor a caller who leaves can cut off: a
+    /// request that was sent may have been carried out, and its end has to be known.
+    pub(super) async fn mutate<O: Operation>(&self, operation: O, call: Call) -> Ended<O::Output> {
+        let deadline = call.deadline;
+        let new = Exchange::new(self.clone(), operation, call, Duration::MAX)?;
+        let exchange = match self.board(new, deadline) {
+            Boarded::First(exchange) => {
+                self.mutations.spawn(to_its_end(Running(Arc::clone(&exchange))));
+                exchange
+            }
+            Boarded::Joined(exchange) => exchange,
+            Boarded::Reused(new) => return Err(new.error(Cause::TokenReused.into())),
+        };
+        let waiting = Waiting(exchange);
+        match tokio::time::timeout_at(deadline.answer_by(), waiting.0.ended()).await {
+            Ok(ended) => ended,
+            Err(_elapsed) => Err(waiting.leave().late()),
+        }
+    }
+
+    fn board<O: Operation>(&self, new: Exchange<O>, deadline: Deadline) -> Boarded<O> {
+        match &self.flights {
+            Some(flights) => flights.board(new, deadline),
+            None => Boarded::First(Arc::new(new)),
         }
     }
 }
 
-/// The caller waits. Dropped with the caller's future, too: from then on nobody does.
+/// A caller who waits. Dropped with the caller's future, too: from then on that one does not.
 struct Waiting<O: Operation>(Arc<Exchange<O>>);
+
+impl<O: Operation> Waiting<O> {
+    /// From here on no attempt starts for this caller, so that what it is told stays true.
+    fn leave(self) -> Arc<Exchange<O>> {
+        Arc::clone(&self.0)
+    }
+}
 
 impl<O: Operation> Drop for Waiting<O> {
     fn drop(&mut self) {
-        self.0.progress().audience = Audience::Gone;
+        self.0.leave();
     }
 }
 
-/// How a mutation ended, on its way to the caller. If it is dropped before it is heard, because the caller
-/// has left, or the process ends in the midst, the log is the only one to be told.
-struct Ending<O: Operation> {
-    exchange: Arc<Exchange<O>>,
-    result: Option<Result<Answer<O::Output>, Error>>,
-    ear: Ear,
+async fn to_its_end<O: Operation>(running: Running<O>) {
+    let ended = running.0.run().await;
+    running.0.end(ended);
 }
 
-#[derive(PartialEq, Eq)]
-enum Ear {
-    None,
-    TheCallers,
-}
+/// A mutation as a task. Dropped before its end, by a panic or with the process, it says so to whoever waits.
+struct Running<O: Operation>(Arc<Exchange<O>>);
 
-impl<O: Operation> Ending<O> {
-    /// Runs the mutation to its own end.
-    async fn of(exchange: Arc<Exchange<O>>) -> Self {
-        let mut ending = Self { exchange: Arc::clone(&exchange), result: None, ear: Ear::None };
-        ending.result = Some(exchange.run(Duration::MAX).await);
-        ending
-    }
-
-    fn heard(mut self) -> Option<Result<Answer<O::Output>, Error>> {
-        self.ear = Ear::TheCallers;
-        self.result.take()
-    }
-}
-
-impl<O: Operation> Drop for Ending<O> {
+impl<O: Operation> Drop for Running<O> {
     fn drop(&mut self) {
-        if self.ear == Ear::None {
-            self.exchange.log_unheard(self.result.as_ref());
+        if !self.0.progress().is_over {
+            self.0.end(Err(self.0.broken()));
         }
     }
 }
 
-struct Exchange<O> {
+pub(super) struct Exchange<O: Operation> {
     client: Client,
     operation: O,
     request: Request,
     call: Call,
-    progress: Mutex<Progress>,
+    /// What bounds one attempt, besides the attempt timeout.
+    timeout: Duration,
+    progress: Mutex<Progress<O::Output>>,
+    /// The last one who waited has left, or the end has come.
+    changed: Notify,
 }
 
-/// What is known while attempts are made, for an answer that cannot wait for their end.
-struct Progress {
+/// What is known while attempts are made, for answers that cannot wait for their end.
+struct Progress<T> {
     attempts: u32,
     attempt: Attempt,
     outcome: Outcome,
     last: Option<Arc<Cause>>,
     opc_request_id: Option<String>,
-    audience: Audience,
+    /// How many callers wait.
+    waiting: u32,
+    /// The latest of their deadlines.
+    deadline: Deadline,
+    boarding: Boarding,
+    is_over: bool,
+    ended: Option<Ended<T>>,
+    /// A caller has taken the end with it.
+    heard: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -125,25 +135,32 @@ enum Attempt {
     Ended,
 }
 
+/// Whether other callers may join.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Audience {
-    Waiting,
-    /// The caller has left, or has been answered.
-    Gone,
+enum Boarding {
+    Open,
+    /// No attempt will start any more.
+    Closed,
 }
 
 impl<O: Operation> Exchange<O> {
-    fn new(client: Client, operation: O, call: Call) -> Result<Self, Error> {
+    fn new(client: Client, operation: O, call: Call, timeout: Duration) -> Result<Self, Error> {
         let progress = Mutex::new(Progress {
             attempts: 0,
             attempt: Attempt::Ended,
             outcome: Outcome::NotStarted,
             last: None,
             opc_request_id: None,
-            audience: Audience::Waiting,
+            waiting: 1,
+            deadline: call.deadline,
+            boarding: Boarding::Open,
+            is_over: false,
+            ended: None,
+            heard: false,
         });
+        let changed = Notify::new();
         match operation.request() {
-            Ok(request) => Ok(Self { client, operation, request, call, progress }),
+            Ok(request) => Ok(Self { client, operation, request, call, timeout, progress, changed }),
             Err(_unserializable) => Err(Error {
                 cause: Cause::Internal("a validated input has no JSON form").into(),
                 operation: O::NAME,
@@ -158,47 +175,111 @@ impl<O: Operation> Exchange<O> {
         }
     }
 
-    /// Makes attempts, each within `timeout`, as long as the loop asks for them and the caller waits.
-    async fn run(&self, timeout: Duration) -> Result<Answer<O::Output>, Error> {
-        let ended = retry::run(|| self.begin(), || self.attempt(timeout), |failure| failure.fate).await;
-        let cause =
-            |result: &Result<_, Failure>| result.as_ref().err().map(|failure| Arc::clone(&failure.cause));
-        if let Some(result) = &ended {
-            self.client.standing.note(cause(result).as_deref());
-        }
-        match ended {
-            Some(Ok(answer)) => Ok(answer),
-            Some(Err(failure)) => Err(self.error(failure.cause)),
-            None => Err(self.late()),
-        }
+    pub(super) fn request(&self) -> &Request {
+        &self.request
     }
 
-    /// Whether another attempt may start; if so, it counts as begun. Both at once: whoever answers the caller
-    /// in between must not say that nothing was started.
-    fn begin(&self) -> bool {
+    /// Another caller waits, too, unless no attempt would start for it.
+    pub(super) fn join(&self, deadline: Deadline) -> bool {
         let mut progress = self.progress();
-        let may = progress.audience == Audience::Waiting && self.call.deadline.allows_attempt();
-        if may {
-            progress.attempts += 1;
-            progress.attempt = Attempt::InFlight;
+        let joins = progress.boarding == Boarding::Open;
+        if joins {
+            progress.waiting += 1;
+            progress.deadline = progress.deadline.max(deadline);
         }
-        may
+        joins
     }
 
-    async fn attempt(&self, timeout: Duration) -> Result<Answer<O::Output>, Failure> {
-        let caller = &self.client.caller;
-        let result = caller.attempt(&self.operation, &self.request, &self.call.request_id, timeout).await;
-        let mut progress = self.progress();
-        progress.attempt = Attempt::Ended;
-        match &result {
-            Ok(_answer) => progress.outcome = Outcome::Started,
-            Err(failure) => {
-                progress.outcome = progress.outcome.max(failure.cause.outcome());
-                progress.last = Some(Arc::clone(&failure.cause));
-                progress.opc_request_id.clone_from(&failure.opc_request_id);
+    /// Makes attempts, as long as the loop asks for them and somebody waits.
+    async fn run(&self) -> Ended<O::Output> {
+        let ended = self.client.retry.run(self).await;
+        let failure = match &ended {
+            Ok(_answer) => Some(None),
+            Err(Stop::Failed(failure) | Stop::Interrupted(failure)) => Some(Some(&*failure.cause)),
+            Err(Stop::NeverBegan | Stop::Open(_)) => None,
+        };
+        if let Some(failure) = failure {
+            self.client.standing.note(failure);
+        }
+        ended.map_err(|stop| match stop {
+            Stop::Failed(failure) => self.error(failure.cause),
+            Stop::Interrupted(failure) if self.client.mutations.is_ending() => {
+                self.error(Cause::Draining { last: failure.cause }.into())
             }
+            Stop::Interrupted(failure) => self.error(failure.cause),
+            Stop::NeverBegan => self.late(),
+            Stop::Open(open) => self.error(Cause::Breaker { left: open.left }.into()),
+        })
+    }
+
+    /// The end, for a caller who waits.
+    async fn ended(&self) -> Ended<O::Output> {
+        loop {
+            // Asked for before looking: an end in between is not missed.
+            let changed = self.changed.notified();
+            if let Some(ended) = self.hear() {
+                return ended;
+            }
+            changed.await;
         }
-        result
+    }
+
+    fn hear(&self) -> Option<Ended<O::Output>> {
+        let mut progress = self.progress();
+        let ended = match progress.waiting {
+            // Nobody else wants it.
+            0 | 1 => progress.ended.take(),
+            _ => progress.ended.clone(),
+        };
+        progress.heard |= ended.is_some();
+        ended
+    }
+
+    /// The end has come: whoever waits hears of it, and if nobody does, the log is the only one to be told.
+    fn end(self: &Arc<Self>, ended: Ended<O::Output>) {
+        if let Some(flights) = &self.client.flights {
+            flights.leave(self);
+        }
+        let mut progress = self.progress();
+        progress.boarding = Boarding::Closed;
+        progress.is_over = true;
+        if progress.waiting == 0 {
+            self.log_unheard(&ended);
+        } else {
+            progress.ended = Some(ended);
+        }
+        drop(progress);
+        self.changed.notify_waiters();
+    }
+
+    /// A caller waits no longer.
+    fn leave(&self) {
+        let mut progress = self.progress();
+        progress.waiting -= 1;
+        if progress.waiting > 0 {
+            return;
+        }
+        let unheard = progress.ended.take().filter(|_ended| !progress.heard);
+        drop(progress);
+        self.changed.notify_waiters();
+        if let Some(ended) = unheard {
+            self.log_unheard(&ended);
+        }
+    }
+
+    /// Returns when nobody waits, and from then on nobody joins.
+    async fn abandoned(&self) {
+        loop {
+            let changed = self.changed.notified();
+            {
+                let mut progress = self.progress();
+                if progress.waiting == 0 {
+                    progress.boarding = Boarding::Closed;
+                    return;
+                }
+            }
+            changed.await;
+        }
     }
 
     fn late(&self) -> Error {
@@ -220,10 +301,7 @@ impl<O: Operation> Exchange<O> {
             region: Arc::clone(&self.client.caller.region),
             elsewhere: self.client.caller.elsewhere(self.operation.subject()),
             attempts: progress.attempts,
-            outcome: match self.request.idempotency {
-                Idempotency::Read => None,
-                Idempotency::RetryToken(_) => Some(outcome),
-            },
+            outcome: (self.request.idempotency != Idempotency::Read).then_some(outcome),
             opc_request_id: progress
                 .opc_request_id
                 .as_deref()
@@ -233,7 +311,7 @@ impl<O: Operation> Exchange<O> {
         }
     }
 
-    fn progress(&self) -> MutexGuard<'_, Progress> {
+    fn progress(&self) -> MutexGuard<'_, Progress<O::Output>> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -241,12 +319,11 @@ impl<O: Operation> Exchange<O> {
         self.error(Cause::Internal("a task ended before its time").into())
     }
 
-    fn log_unheard(&self, result: Option<&Result<Answer<O::Output>, Error>>) {
+    fn log_unheard(&self, ended: &Ended<O::Output>) {
         let operation = O::NAME;
         let subject = self.operation.subject().as_str();
         let opc_retry_token = self.request.idempotency.retry_token().map(tracing::field::display);
-        let broken = || Err(self.broken());
-        match result.map_or_else(broken, |result| result.as_ref().map_err(Error::clone)) {
+        match ended {
             Ok(answer) => tracing::warn!(
                 operation,
                 subject,
@@ -264,6 +341,62 @@ impl<O: Operation> Exchange<O> {
                 error = error.cause.describe(),
                 "failed, or was cut off, after the caller had stopped waiting"
             ),
+        }
+    }
+}
+
+impl<O: Operation> retry::Exchange for Exchange<O> {
+    type Answer = Answer<O::Output>;
+    type Failure = Failure;
+
+    fn repetition(&self) -> Repetition {
+        self.request.idempotency.repetition()
+    }
+
+    fn left(&self) -> Duration {
+        self.progress().deadline.left_for_attempts()
+    }
+
+    /// If an attempt may start, it counts as begun. Both at once: whoever answers a caller in between must not say
+    /// that nothing was started.
+    fn begin(&self) -> bool {
+        let mut progress = self.progress();
+        let may = progress.waiting > 0 && progress.deadline.allows_attempt();
+        if may {
+            progress.attempts += 1;
+            progress.attempt = Attempt::InFlight;
+        } else {
+            progress.boarding = Boarding::Closed;
+        }
+        may
+    }
+
+    async fn attempt(&self) -> Result<Self::Answer, Failure> {
+        let caller = &self.client.caller;
+        let result =
+            caller.attempt(&self.operation, &self.request, &self.call.request_id, self.timeout).await;
+        let mut progress = self.progress();
+        progress.attempt = Attempt::Ended;
+        match &result {
+            Ok(_answer) => progress.outcome = Outcome::Started,
+            Err(failure) => {
+                progress.outcome = progress.outcome.max(failure.cause.outcome());
+                progress.last = Some(Arc::clone(&failure.cause));
+                progress.opc_request_id.clone_from(&failure.opc_request_id);
+            }
+        }
+        result
+    }
+
+    fn failed(&self, failure: &Failure) -> Failed {
+        failure.failed
+    }
+
+    async fn pause(&self, pause: Duration) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => true,
+            () = self.abandoned() => false,
+            () = self.client.mutations.ending() => false,
         }
     }
 }

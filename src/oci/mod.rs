@@ -9,6 +9,8 @@ pub mod deadline;
 pub mod endpoint;
 pub mod error;
 mod exchange;
+mod flights;
+mod mutations;
 pub mod operation;
 pub mod probe;
 pub mod read;
@@ -20,24 +22,28 @@ pub mod volume_backup;
 
 pub use call::Answer;
 pub use error::Error;
+pub use flights::Sharing;
+pub use mutations::Mutations;
 pub use standing::Standing;
 
 use crate::clock::Clock;
 use crate::credentials::ProvideCredentials;
 use crate::region::Regions;
 use crate::transport::HttpService;
+use crate::transport::retry;
+use crate::transport::retry::Retry;
 use boot_volume_backup::BootVolumeBackup;
 use boot_volume_backup::CreateBootVolumeBackup;
 use boot_volume_backup::GetBootVolumeBackup;
 use deadline::Deadline;
 use endpoint::Endpoint;
+use flights::Flights;
 use http::HeaderValue;
 use probe::Probe;
 use request_id::RequestId;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio_util::task::TaskTracker;
 use volume_backup::CreateVolumeBackup;
 use volume_backup::GetVolumeBackup;
 use volume_backup::VolumeBackup;
@@ -53,6 +59,10 @@ pub struct Config {
     pub region: String,
     /// How regions are called.
     pub regions: Regions,
+    /// How often, and how soon, failed attempts are repeated.
+    pub retry: retry::Config,
+    /// Whether calls that come together with one token share an exchange.
+    pub sharing: Sharing,
 }
 
 /// What one call brings along besides its input.
@@ -76,18 +86,20 @@ impl Default for Call {
 pub struct Client {
     caller: Arc<call::Caller>,
     standing: Arc<standing::Record>,
-    tasks: TaskTracker,
+    retry: Arc<Retry>,
+    flights: Option<Arc<Flights>>,
+    mutations: Mutations,
 }
 
 impl Client {
-    /// Joins what a client needs. Mutations run as `tasks`, so that whoever drains can wait for them.
+    /// Joins what a client needs. Whoever drains waits for `mutations`.
     #[must_use]
     pub fn new(
         config: Config,
         http: Arc<dyn HttpService>,
         credentials: Arc<dyn ProvideCredentials>,
         clock: Clock,
-        tasks: TaskTracker,
+        mutations: Mutations,
     ) -> Self {
         let caller = call::Caller {
             http,
@@ -99,7 +111,13 @@ impl Client {
             region: config.region.into(),
             regions: config.regions,
         };
-        Self { caller: Arc::new(caller), standing: Arc::new(standing::Record::new()), tasks }
+        Self {
+            caller: Arc::new(caller),
+            standing: Arc::new(standing::Record::new()),
+            retry: Arc::new(Retry::new(config.retry)),
+            flights: (config.sharing == Sharing::On).then(Arc::default),
+            mutations,
+        }
     }
 
     /// OCI's opinion of the credential, as its answers show it.

@@ -9,7 +9,7 @@ pub trait Operation: Send + Sync + 'static {
     /// Its name, as the RPC's and in errors and logs.
     const NAME: &'static str;
     /// What OCI answers.
-    type Output: DeserializeOwned + Send + 'static;
+    type Output: DeserializeOwned + Clone + Send + Sync + 'static;
 
     /// The request, made once per call: every attempt sends the same bytes.
     fn request(&self) -> Result<Request, serde_json::Error>;

@@ -1,6 +1,8 @@
 //! A request to OCI before it has a date, a signature or a connection: plain data.
 
+use super::retry_token::Origin;
 use super::retry_token::RetryToken;
+use crate::transport::retry::Repetition;
 use bytes::Bytes;
 use http::Method;
 
@@ -26,6 +28,10 @@ pub enum Idempotency {
     Read,
     /// It changes something, once per token.
     RetryToken(RetryToken),
+    /// It deletes what it names; the second time there is nothing left to delete.
+    Delete,
+    /// It changes something each time.
+    None,
 }
 
 impl Idempotency {
@@ -33,8 +39,23 @@ impl Idempotency {
     #[must_use]
     pub fn retry_token(&self) -> Option<&RetryToken> {
         match self {
-            Self::Read => None,
             Self::RetryToken(token) => Some(token),
+            Self::Read | Self::Delete | Self::None => None,
+        }
+    }
+
+    /// The same, if it is the caller's own.
+    pub(super) fn callers_token(&self) -> Option<&RetryToken> {
+        self.retry_token().filter(|token| token.origin() == Origin::Caller)
+    }
+
+    /// What the loop makes of it.
+    pub(super) fn repetition(&self) -> Repetition {
+        match self {
+            Self::Read => Repetition::Harmless,
+            Self::RetryToken(_) => Repetition::Guarded,
+            Self::Delete => Repetition::SameEnd,
+            Self::None => Repetition::Another,
         }
     }
 }

@@ -41,6 +41,9 @@ impl Record {
                 | Cause::Transport(_)
                 | Cause::Credentials(_)
                 | Cause::Deadline { .. }
+                | Cause::Breaker { .. }
+                | Cause::Draining { .. }
+                | Cause::TokenReused
                 | Cause::Signature(_)
                 | Cause::Internal(_),
             ) => return,

@@ -83,19 +83,19 @@ pub struct Server {
     stop_accepting: CancellationToken,
     cut_connections: CancellationToken,
     calls: TaskTracker,
-    tasks: TaskTracker,
+    mutations: oci::Mutations,
     grpc: JoinHandle<Result<(), tonic::transport::Error>>,
     background: [JoinHandle<()>; 2],
 }
 
 impl Server {
-    /// Binds the listeners and serves. `tasks` are the mutations of `client`, which a drain waits for.
+    /// Binds the listeners and serves. A drain waits for `mutations`, those of `client`.
     pub async fn start(
         config: Config,
         client: oci::Client,
         credentials: Arc<dyn ProvideCredentials>,
         tenancy: Tenancy,
-        tasks: TaskTracker,
+        mutations: oci::Mutations,
     ) -> Result<Self, StartError> {
         let (listener, address) = listen("--listen", config.listen).await?;
         let (admin_listener, admin_address) = listen("--admin-listen", config.admin_listen).await?;
@@ -124,7 +124,7 @@ impl Server {
             stop_accepting,
             cut_connections,
             calls,
-            tasks,
+            mutations,
             grpc,
             background,
         })

@@ -168,6 +168,7 @@ mod tests {
     use crate::oci::endpoint::Endpoint;
     use crate::region::Regions;
     use crate::region::Sources;
+    use crate::transport::retry;
     use crate::signature::PrivateKey;
     use crate::transport;
     use crate::transport::BoxFuture;
@@ -177,7 +178,6 @@ mod tests {
     use std::sync::atomic::AtomicU32;
     use std::sync::atomic::Ordering;
     use tokio::time::Instant;
-    use tokio_util::task::TaskTracker;
 
     const ENDPOINT: &str = "http://127.0.0.1:1";
 
@@ -232,11 +232,13 @@ mod tests {
             attempt_timeout: Duration::from_secs(5),
             region: String::new(),
             regions: Regions::new(Sources::default()),
+            retry: retry::Config::default(),
+            sharing: oci::Sharing::On,
         };
         let http = Arc::new(Refusing(AtomicU32::new(refusals)));
-        let (clock, tasks) = (Clock::system(), TaskTracker::new());
+        let clock = Clock::system();
         let provider: Arc<dyn ProvideCredentials> = credentials;
-        let client = oci::Client::new(config, http, Arc::clone(&provider), clock, tasks);
+        let client = oci::Client::new(config, http, Arc::clone(&provider), clock, oci::Mutations::new());
         let (readiness, _health) = Readiness::new().await;
         let state = readiness.state.subscribe();
         let tenancy = Ocid::parse("ocid1.tenancy.oc1..a").unwrap();

@@ -2,6 +2,7 @@
 
 use super::Server;
 use super::readiness::State;
+use crate::oci::Mutations;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -26,20 +27,20 @@ impl Server {
     /// Ends the server: NOT_SERVING first, then no new connections and GOAWAY on the old ones, then the
     /// drain timeout for calls and mutations in flight, then the hard end.
     pub async fn drain(mut self) -> Drained {
-        tracing::info!(timeout = ?self.drain_timeout, mutations = self.tasks.len(), "draining");
+        tracing::info!(timeout = ?self.drain_timeout, mutations = self.mutations.len(), "draining");
         let end = Instant::now() + self.drain_timeout;
         self.readiness.set(State::Draining).await;
         tokio::time::sleep(HEARD.min(self.drain_timeout)).await;
         self.stop_accepting.cancel();
         self.calls.close();
-        self.tasks.close();
+        self.mutations.end();
         // Calls are waited for, not connections: a silent peer or an endless stream holds nothing up.
-        let (calls, tasks, grpc) = (&self.calls, &self.tasks, &mut self.grpc);
+        let (calls, mutations, grpc) = (&self.calls, &self.mutations, &mut self.grpc);
         let finished = async {
-            idle(calls, tasks).await;
+            idle(calls, mutations).await;
             let _ = tokio::time::timeout(LAST_WORDS, grpc).await;
             // A call that was on its way when the GOAWAY was.
-            idle(calls, tasks).await;
+            idle(calls, mutations).await;
         };
         let drained = match tokio::time::timeout_at(end, finished).await {
             Ok(()) => Drained::Whole,
@@ -54,7 +55,7 @@ impl Server {
         match drained {
             Drained::Whole => tracing::info!(?drained, "drained"),
             Drained::Cut => {
-                let (calls, mutations) = (self.calls.len(), self.tasks.len());
+                let (calls, mutations) = (self.calls.len(), self.mutations.len());
                 tracing::warn!(
                     ?drained,
                     calls,
@@ -77,7 +78,7 @@ impl Server {
 }
 
 /// Returns when no call and no mutation is left. A call may leave a mutation behind, so calls come first.
-async fn idle(calls: &TaskTracker, tasks: &TaskTracker) {
+async fn idle(calls: &TaskTracker, mutations: &Mutations) {
     calls.wait().await;
-    tasks.wait().await;
+    mutations.ended().await;
 }

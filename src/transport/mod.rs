@@ -3,6 +3,8 @@
 //! It never knows what a request is for: no OCI word, no signature and no gRPC status enters here.
 
 pub mod backoff;
+pub mod breaker;
+pub mod budget;
 mod error;
 pub mod reqwest;
 pub mod retry;

@@ -1,89 +1,605 @@
-//! THE loop: what failed decides whether another attempt starts.
+//! THE loop: what failed decides whether, and when, another attempt starts.
 //!
-//! It never sleeps by itself and never looks at a clock: whether an attempt may start is asked, and what a
-//! failure means is told.
+//! [`decide`] is pure. [`run`] never sleeps by itself and never looks at a clock: whether an attempt may start is
+//! asked, and so is a pause.
+
+use super::breaker;
+use super::breaker::Breaker;
+use super::breaker::Health;
+use super::budget;
+use super::budget::Budget;
+use std::time::Duration;
 
 /// What a failed attempt means for the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum Class {
     /// Another attempt would end the same way.
     Permanent,
     /// The cause was on our side and has been put right: one more attempt, at once.
     Corrected,
+    /// The request never reached the server.
+    NotSent,
+    /// The server may have acted, or not.
+    Ambiguous,
+    /// The server says that it is asked too often.
+    Throttled,
+    /// The server says that it is too busy.
+    Overloaded,
+    /// What the request is about is not in the state for it, yet.
+    State,
+}
+
+/// What sending a request twice would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repetition {
+    /// It reads.
+    Harmless,
+    /// It deletes what it names, which is gone then.
+    SameEnd,
+    /// It carries a token that keeps the server from doing it twice.
+    Guarded,
+    /// It would happen twice.
+    Another,
+}
+
+/// A failed attempt, as the loop sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failed {
+    /// What it means for the next one.
+    pub class: Class,
+    /// How long the server asked to wait.
+    pub retry_after: Option<Duration>,
+    /// What it says about the server.
+    pub health: Health,
+}
+
+/// How often and how soon.
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    /// Attempts of one call at most; those that met the wrong state do not count.
+    pub attempts: u32,
+    /// The first pause at most, for most failures.
+    pub pause: Duration,
+    /// The same where what the request is about is in the wrong state.
+    pub pause_for_state: Duration,
+    /// The same where the server has too much to do.
+    pub pause_for_overload: Duration,
+    /// No pause is longer, but by the server's own wish.
+    pub longest_pause: Duration,
+    /// What retries are paid from.
+    pub budget: budget::Config,
+    /// When no attempt is made at all.
+    pub breaker: breaker::Config,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            attempts: 5,
+            pause: Duration::from_millis(100),
+            pause_for_state: Duration::from_millis(500),
+            pause_for_overload: Duration::from_secs(1),
+            longest_pause: Duration::from_secs(5),
+            budget: budget::Config::default(),
+            breaker: breaker::Config::default(),
+        }
+    }
+}
+
+/// What a call has behind it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct History {
+    /// Failed attempts that count.
+    failures: u32,
+    /// Corrections of a cause on our side.
+    corrections: u32,
+    /// Pauses.
+    pauses: u32,
 }
 
 /// What to do after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Answer with the failure: no attempt would help.
-    Permanent,
-    /// Answer with the failure: an attempt might help, but the call has used up its own.
-    Exhausted,
-    /// Make another attempt.
-    Continue,
+    /// Answer with the failure.
+    Answer,
+    /// Make another attempt after this pause.
+    After(Duration),
 }
 
-/// Decides, from the failure's fate and how many corrections this call has already seen.
-#[must_use]
-pub fn decide(fate: Fate, corrections: u32) -> Decision {
-    match (fate, corrections) {
-        (Fate::Permanent, _) => Decision::Permanent,
-        (Fate::Corrected, 0) => Decision::Continue,
-        (Fate::Corrected, _) => Decision::Exhausted,
+/// Whether a failure of this class may be repeated at all.
+fn is_repeatable(class: Class, repetition: Repetition) -> bool {
+    match (class, repetition) {
+        (Class::Permanent, _) => false,
+        (Class::Corrected | Class::NotSent | Class::Throttled, _) => true,
+        (Class::Ambiguous | Class::Overloaded, repetition) => repetition != Repetition::Another,
+        // What only reads needs no state.
+        (Class::State, repetition) => repetition != Repetition::Harmless,
     }
 }
 
-/// Runs attempts until one succeeds, [`decide`] says stop, or none may start any more, and returns how the
-/// last one ended. `None`: not even the first could start.
-pub async fn run<T, E, A>(
-    may_start: impl Fn() -> bool,
-    mut attempt: impl FnMut() -> A,
-    fate: impl Fn(&E) -> Fate,
-) -> Option<Result<T, E>>
-where
-    A: Future<Output = Result<T, E>>,
-{
-    let mut last = None;
-    let mut corrections = 0;
-    while may_start() {
-        let result = attempt().await;
-        let decision = result.as_ref().err().map(|error| decide(fate(error), corrections));
-        last = Some(result);
-        match decision {
-            Some(Decision::Continue) => corrections += 1,
-            None | Some(Decision::Permanent | Decision::Exhausted) => break,
+impl Config {
+    /// Decides. `left` is the time until the last moment at which an attempt may start, `jitter` a number from 0
+    /// to 1 that is another each time.
+    #[must_use]
+    pub fn decide(
+        &self,
+        failed: Failed,
+        repetition: Repetition,
+        history: &History,
+        left: Duration,
+        jitter: f64,
+    ) -> Decision {
+        let used_up = match failed.class {
+            Class::Corrected => history.corrections > 1,
+            Class::State => false,
+            _ => history.failures >= self.attempts,
+        };
+        if used_up || !is_repeatable(failed.class, repetition) {
+            return Decision::Answer;
+        }
+        let pause = self.pause(failed, history.pauses, left, jitter);
+        pause.filter(|pause| *pause <= left).map_or(Decision::Answer, Decision::After)
+    }
+
+    /// Full jitter over an exponential that starts with the class
+    /// (aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter), no shorter than the server asks for and
+    /// at most [`Config::longest_pause`] longer. `None`: the server asks for more than is left.
+    fn pause(&self, failed: Failed, pauses: u32, left: Duration, jitter: f64) -> Option<Duration> {
+        let base = match failed.class {
+            Class::Corrected | Class::Permanent => return Some(Duration::ZERO),
+            Class::NotSent | Class::Ambiguous => self.pause,
+            Class::State => self.pause_for_state,
+            Class::Throttled | Class::Overloaded => self.pause_for_overload,
+        };
+        let longest = base.saturating_mul(2_u32.saturating_pow(pauses)).min(self.longest_pause);
+        let own = longest.mul_f64(jitter.clamp(0.0, 1.0));
+        match failed.retry_after {
+            None => Some(own),
+            Some(asked) if asked > left => None,
+            Some(asked) => Some(asked.clamp(own, own + self.longest_pause)),
         }
     }
-    last
+}
+
+impl History {
+    fn failed(&mut self, class: Class) {
+        match class {
+            Class::Corrected => self.corrections += 1,
+            Class::State => {}
+            Class::Permanent | Class::NotSent | Class::Ambiguous | Class::Throttled | Class::Overloaded => {
+                self.failures += 1;
+            }
+        }
+    }
+
+    fn paused(&mut self, class: Class) {
+        self.pauses += u32::from(class != Class::Corrected);
+    }
+}
+
+/// What all calls of a region share.
+#[derive(Debug)]
+pub struct Retry {
+    config: Config,
+    budget: Budget,
+    breaker: Breaker,
+}
+
+/// One call, as the loop sees it.
+pub trait Exchange {
+    /// How an attempt succeeds.
+    type Answer;
+    /// How an attempt fails.
+    type Failure;
+
+    /// What sending its request twice would do.
+    fn repetition(&self) -> Repetition;
+
+    /// The time until the last moment at which an attempt may start.
+    fn left(&self) -> Duration;
+
+    /// Begins an attempt, unless too little time is left or nobody waits for it any more.
+    fn begin(&self) -> bool;
+
+    /// Makes the attempt that has begun.
+    fn attempt(&self) -> impl Future<Output = Result<Self::Answer, Self::Failure>> + Send;
+
+    /// What a failure means.
+    fn failed(&self, failure: &Self::Failure) -> Failed;
+
+    /// Pauses. `false`: there is no next attempt to wait for.
+    fn pause(&self, pause: Duration) -> impl Future<Output = bool> + Send;
+}
+
+/// Why there is no answer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Stop<F> {
+    /// The last attempt failed, and no other is made.
+    Failed(F),
+    /// The last attempt failed, and the pause before the next was broken off.
+    Interrupted(F),
+    /// Not even the first attempt could begin.
+    NeverBegan,
+    /// The breaker is open, and no attempt was made.
+    Open(breaker::Open),
+}
+
+impl Retry {
+    /// With a full budget and a closed breaker.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self { config, budget: Budget::new(config.budget), breaker: Breaker::new(config.breaker) }
+    }
+
+    /// Makes attempts until one succeeds, [`Config::decide`] says stop, the budget is spent, or none may begin.
+    pub async fn run<E: Exchange>(&self, exchange: &E) -> Result<E::Answer, Stop<E::Failure>> {
+        let mut history = History::default();
+        let mut last = None;
+        let mut paid = 0;
+        loop {
+            let admission = match self.breaker.admit() {
+                Ok(admission) => admission,
+                Err(open) => return Err(last.map_or(Stop::Open(open), Stop::Failed)),
+            };
+            if !exchange.begin() {
+                return Err(last.map_or(Stop::NeverBegan, Stop::Failed));
+            }
+            let failure = match exchange.attempt().await {
+                Ok(answer) => {
+                    admission.ended(Health::Well);
+                    self.budget.give(if paid == 0 { self.config.budget.success } else { paid });
+                    return Ok(answer);
+                }
+                Err(failure) => failure,
+            };
+            let failed = exchange.failed(&failure);
+            admission.ended(failed.health);
+            history.failed(failed.class);
+            let pause = match self.next(exchange, failed, &history) {
+                None => return Err(Stop::Failed(failure)),
+                Some(pause) => pause,
+            };
+            paid = self.price(failed.class);
+            if !self.budget.take(paid) {
+                return Err(Stop::Failed(failure));
+            }
+            history.paused(failed.class);
+            if !pause.is_zero() && !exchange.pause(pause).await {
+                return Err(Stop::Interrupted(failure));
+            }
+            last = Some(failure);
+        }
+    }
+
+    fn next<E: Exchange>(&self, exchange: &E, failed: Failed, history: &History) -> Option<Duration> {
+        let (repetition, left) = (exchange.repetition(), exchange.left());
+        match self.config.decide(failed, repetition, history, left, rand::random()) {
+            Decision::Answer => None,
+            Decision::After(pause) => Some(pause),
+        }
+    }
+
+    /// What another attempt after such a failure costs. What was our own fault and is mended costs nothing.
+    fn price(&self, class: Class) -> u32 {
+        match class {
+            Class::Corrected | Class::Permanent => 0,
+            Class::Ambiguous => self.config.budget.after_ambiguous,
+            Class::NotSent | Class::Throttled | Class::Overloaded | Class::State => self.config.budget.retry,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::cell::Cell;
+    use std::cell::RefCell;
+    use std::sync::Mutex;
+    use tokio::time::Instant;
 
-    async fn attempts(fates: &[Fate], may_start: u32) -> u32 {
-        let made = Cell::new(0);
-        let attempt = || async {
-            made.set(made.get() + 1);
-            fates.get(made.get() as usize - 1).map_or(Ok(()), |fate| Err(*fate))
+    const CLASSES: [Class; 7] = [
+        Class::Permanent,
+        Class::Corrected,
+        Class::NotSent,
+        Class::Ambiguous,
+        Class::Throttled,
+        Class::Overloaded,
+        Class::State,
+    ];
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn failed(class: Class) -> Failed {
+        Failed { class, retry_after: None, health: Health::Unknown }
+    }
+
+    fn repeats(class: Class, repetition: Repetition, history: History) -> bool {
+        let decision = Config::default().decide(failed(class), repetition, &history, HOUR, 0.5);
+        decision != Decision::Answer
+    }
+
+    #[test]
+    fn what_failed_and_what_repeating_would_do_decide() {
+        let yes_and_no = |class, of: [bool; 4]| (class, of);
+        for (class, expected) in [
+            //                            harmless, same end, guarded, another
+            yes_and_no(Class::Permanent, [false, false, false, false]),
+            yes_and_no(Class::Corrected, [true, true, true, true]),
+            yes_and_no(Class::NotSent, [true, true, true, true]),
+            yes_and_no(Class::Ambiguous, [true, true, true, false]),
+            yes_and_no(Class::Throttled, [true, true, true, true]),
+            yes_and_no(Class::Overloaded, [true, true, true, false]),
+            yes_and_no(Class::State, [false, true, true, true]),
+        ] {
+            let of = [Repetition::Harmless, Repetition::SameEnd, Repetition::Guarded, Repetition::Another]
+                .map(|repetition| {
+                    repeats(class, repetition, History { failures: 1, corrections: 1, pauses: 0 })
+                });
+            assert_eq!(of, expected, "{class:?}");
+        }
+    }
+
+    #[test]
+    fn five_attempts_are_made_one_correction_and_as_many_as_fit_for_a_state() {
+        for class in CLASSES {
+            let fifth = History { failures: 5, corrections: 1, pauses: 4 };
+            let second_correction = History { failures: 0, corrections: 2, pauses: 0 };
+            let guarded = |history| repeats(class, Repetition::Guarded, history);
+            assert_eq!(guarded(fifth), matches!(class, Class::State | Class::Corrected), "{class:?}");
+            assert_eq!(
+                guarded(second_correction),
+                !matches!(class, Class::Permanent | Class::Corrected),
+                "{class:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_start_with_the_class() {
+        let pause = |class, pauses, jitter| {
+            let history = History { failures: 1, corrections: 1, pauses };
+            match Config::default().decide(failed(class), Repetition::Guarded, &history, HOUR, jitter) {
+                Decision::After(pause) => pause.as_millis(),
+                Decision::Answer => panic!("{class:?} is repeated"),
+            }
         };
-        run(|| made.get() < may_start, attempt, |fate| *fate).await;
-        made.get()
+        for (class, longest) in [
+            (Class::NotSent, [100, 200, 400, 800]),
+            (Class::Ambiguous, [100, 200, 400, 800]),
+            (Class::State, [500, 1000, 2000, 4000]),
+            (Class::Throttled, [1000, 2000, 4000, 5000]),
+            (Class::Overloaded, [1000, 2000, 4000, 5000]),
+        ] {
+            for (pauses, longest) in (0..).zip(longest) {
+                assert_eq!(pause(class, pauses, 1.0), longest, "{class:?} after {pauses}");
+                assert_eq!(pause(class, pauses, 0.5), longest / 2, "{class:?} after {pauses}");
+                assert_eq!(pause(class, pauses, 0.0), 0, "{class:?} after {pauses}");
+            }
+            assert_eq!(pause(class, 40, 1.0), 5000, "{class:?} at last");
+        }
+        assert_eq!(pause(Class::Corrected, 3, 1.0), 0);
     }
 
-    #[tokio::test]
-    async fn makes_one_more_attempt_after_a_correction_and_none_after_anything_else() {
-        assert_eq!(attempts(&[], 9).await, 1);
-        assert_eq!(attempts(&[Fate::Permanent], 9).await, 1);
-        assert_eq!(attempts(&[Fate::Corrected], 9).await, 2);
-        assert_eq!(attempts(&[Fate::Corrected, Fate::Permanent], 9).await, 2);
-        assert_eq!(attempts(&[Fate::Corrected, Fate::Corrected], 9).await, 2);
+    #[test]
+    fn the_servers_wish_is_followed_within_reason() {
+        let decide = |asked: f64, left: f64| {
+            let failed =
+                Failed { retry_after: Some(Duration::from_secs_f64(asked)), ..failed(Class::Throttled) };
+            let history = History { failures: 1, ..History::default() };
+            let left = Duration::from_secs_f64(left);
+            match Config::default().decide(failed, Repetition::Guarded, &history, left, 0.5) {
+                Decision::After(pause) => Some(pause.as_secs_f64()),
+                Decision::Answer => None,
+            }
+        };
+        assert_eq!(decide(0.2, 20.0), Some(0.5), "no sooner than ours");
+        assert_eq!(decide(2.0, 20.0), Some(2.0));
+        assert_eq!(decide(15.0, 20.0), Some(5.5), "at most five seconds later than ours");
+        assert_eq!(decide(21.0, 20.0), None, "more than is left");
+        assert_eq!(decide(0.2, 0.4), None, "ours is more than is left");
     }
 
-    #[tokio::test]
-    async fn starts_nothing_that_may_not_start() {
-        assert_eq!(attempts(&[], 0).await, 0);
-        assert_eq!(attempts(&[Fate::Corrected], 1).await, 1);
+    /// A call whose attempts end as a script says; what is beyond it succeeds.
+    struct Scripted {
+        script: Mutex<Vec<(Duration, Failed)>>,
+        began: Instant,
+        deadline: Duration,
+        starts: Mutex<Vec<Duration>>,
+    }
+
+    impl Scripted {
+        fn new(script: Vec<(Duration, Failed)>, deadline: Duration) -> Self {
+            let script = Mutex::new(script.into_iter().rev().collect());
+            Self { script, began: Instant::now(), deadline, starts: Mutex::default() }
+        }
+
+        fn attempts(&self) -> usize {
+            self.starts.lock().unwrap().len()
+        }
+    }
+
+    impl Exchange for Scripted {
+        type Answer = ();
+        type Failure = Failed;
+
+        fn repetition(&self) -> Repetition {
+            Repetition::Guarded
+        }
+
+        fn left(&self) -> Duration {
+            self.deadline.saturating_sub(self.began.elapsed())
+        }
+
+        fn begin(&self) -> bool {
+            let may = self.began.elapsed() <= self.deadline;
+            if may {
+                self.starts.lock().unwrap().push(self.began.elapsed());
+            }
+            may
+        }
+
+        async fn attempt(&self) -> Result<(), Failed> {
+            let next = self.script.lock().unwrap().pop();
+            let Some((took, failed)) = next else { return Ok(()) };
+            tokio::time::sleep(took).await;
+            Err(failed)
+        }
+
+        fn failed(&self, failure: &Failed) -> Failed {
+            *failure
+        }
+
+        async fn pause(&self, pause: Duration) -> bool {
+            tokio::time::sleep(pause).await;
+            true
+        }
+    }
+
+    fn generous() -> Config {
+        let budget = budget::Config { capacity: 1_000_000, ..budget::Config::default() };
+        let breaker = breaker::Config { attempts: u32::MAX, ..breaker::Config::default() };
+        Config { budget, breaker, ..Config::default() }
+    }
+
+    async fn attempts_of(config: Config, classes: &[Class], deadline: Duration) -> (usize, bool) {
+        let script = classes.iter().map(|class| (Duration::ZERO, failed(*class))).collect();
+        let call = Scripted::new(script, deadline);
+        let ended = Retry::new(config).run(&call).await;
+        (call.attempts(), ended.is_ok())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_end_with_success_with_their_number_and_with_the_deadline() {
+        use Class::*;
+        let minute = Duration::from_secs(60);
+        assert_eq!(attempts_of(generous(), &[], minute).await, (1, true));
+        assert_eq!(attempts_of(generous(), &[Permanent], minute).await, (1, false));
+        assert_eq!(attempts_of(generous(), &[Corrected], minute).await, (2, true));
+        assert_eq!(attempts_of(generous(), &[Corrected, Corrected], minute).await, (2, false));
+        assert_eq!(attempts_of(generous(), &[Ambiguous; 4], minute).await, (5, true));
+        assert_eq!(attempts_of(generous(), &[NotSent; 5], minute).await, (5, false));
+        assert_eq!(
+            attempts_of(generous(), &[Ambiguous, Corrected, State, Permanent], minute).await,
+            (4, false)
+        );
+        let (attempts, ok) = attempts_of(generous(), &[State; 1000], minute).await;
+        assert!((10..1000).contains(&attempts) && !ok, "{attempts}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_budget_that_is_spent_ends_retries_and_success_fills_it() {
+        let config = Config { breaker: generous().breaker, ..Config::default() };
+        let retry = Retry::new(config);
+        let down = || Scripted::new(vec![(Duration::ZERO, failed(Class::NotSent)); 9], HOUR);
+        let mut made = 0;
+        for _ in 0..100 {
+            let call = down();
+            retry.run(&call).await.unwrap_err();
+            made += call.attempts();
+        }
+        assert_eq!(made, 100 + 20, "a capacity of 100, and 5 for each retry");
+        for _ in 0..5 {
+            retry.run(&Scripted::new(vec![], HOUR)).await.unwrap();
+        }
+        let call = down();
+        retry.run(&call).await.unwrap_err();
+        assert_eq!(call.attempts(), 2, "five successes pay for one retry");
+
+        let retry = Retry::new(config);
+        for _ in 0..100 {
+            let once = vec![(Duration::ZERO, failed(Class::Ambiguous))];
+            retry.run(&Scripted::new(once, HOUR)).await.expect("a retry that succeeds is paid back");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_open_breaker_is_the_answer_before_the_first_attempt_and_the_failure_after_it() {
+        let ill = Failed { health: Health::Ill, ..failed(Class::NotSent) };
+        let retry = Retry::new(Config { budget: generous().budget, ..Config::default() });
+        for _ in 0..4 {
+            let call = Scripted::new(vec![(Duration::ZERO, ill); 9], HOUR);
+            assert_eq!(retry.run(&call).await, Err(Stop::Failed(ill)));
+            assert_eq!(call.attempts(), 5);
+        }
+        let call = Scripted::new(vec![], HOUR);
+        let Err(Stop::Open(open)) = retry.run(&call).await else { panic!("open after twenty failures") };
+        assert!(open.left > Duration::from_secs(29) && call.attempts() == 0, "{open:?}");
+        tokio::time::sleep(open.left).await;
+        retry.run(&call).await.unwrap();
+    }
+
+    mod properties {
+        use super::*;
+        use proptest::prelude::*;
+
+        fn failures() -> impl Strategy<Value = (Duration, Failed)> {
+            let health = prop_oneof![Just(Health::Well), Just(Health::Ill), Just(Health::Unknown)];
+            let asked = prop::option::weighted(0.3, 0_u64..100_000);
+            let failed =
+                (prop::sample::select(&CLASSES[..]), asked, health).prop_map(|(class, asked, health)| {
+                    Failed { class, retry_after: asked.map(Duration::from_millis), health }
+                });
+            ((0_u64..12_000).prop_map(Duration::from_millis), failed)
+        }
+
+        thread_local! {
+            static RUNTIME: RefCell<tokio::runtime::Runtime> = RefCell::new(
+                tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
+            );
+        }
+
+        /// `PROVE_PLANS` for more of them; proptest prints what failed and `PROPTEST_RNG_SEED` replays it.
+        fn plans() -> ProptestConfig {
+            let cases =
+                std::env::var("PROVE_PLANS").ok().and_then(|plans| plans.parse().ok()).unwrap_or(2000);
+            ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+        }
+
+        proptest! {
+            #![proptest_config(plans())]
+
+            /// Whatever fails in whatever order: what the loop may never do.
+            #[test]
+            fn no_plan_of_faults_makes_the_loop_break_its_rules(
+                script in prop::collection::vec(failures(), 0..12),
+                deadline in 0_u64..30_000,
+                scarce in any::<bool>(),
+            ) {
+                let deadline = Duration::from_millis(deadline);
+                let config = if scarce { Config::default() } else { generous() };
+                let (call, ended, took) = RUNTIME.with_borrow(|runtime| runtime.block_on(async {
+                    let call = Scripted::new(script.clone(), deadline);
+                    let ended = Retry::new(config).run(&call).await;
+                    let took = call.began.elapsed();
+                    (call, ended, took)
+                }));
+                let starts = call.starts.lock().unwrap().clone();
+                let met: Vec<&(Duration, Failed)> = script.iter().take(starts.len()).collect();
+
+                prop_assert!(starts.iter().all(|start| *start <= deadline), "none starts too late: {starts:?}");
+                let before_last = &met[..met.len().min(starts.len().saturating_sub(1))];
+                for (_took, failed) in before_last {
+                    prop_assert!(failed.class != Class::Permanent, "nothing follows what is permanent");
+                }
+                let of = |wanted: &dyn Fn(Class) -> bool| met.iter().filter(|(_, failed)| wanted(failed.class)).count();
+                prop_assert!(of(&|class| class == Class::Corrected) <= 2, "one correction");
+                prop_assert!(of(&|class| !matches!(class, Class::Corrected | Class::State)) <= 5, "five attempts");
+                for (at, pair) in starts.windows(2).enumerate() {
+                    let (attempt, failed) = script[at];
+                    let pause = pair[1] - pair[0] - attempt;
+                    let longest = Duration::from_millis(if failed.retry_after.is_some() { 10_010 } else { 5_010 });
+                    prop_assert!(pause <= longest, "{pause:?}");
+                }
+                match ended {
+                    Ok(()) => prop_assert!(starts.len() > script.len(), "success is not made up"),
+                    Err(Stop::Failed(last)) => prop_assert_eq!(&last, &met[met.len() - 1].1, "the last word counts"),
+                    Err(Stop::NeverBegan) => prop_assert!(starts.is_empty()),
+                    Err(other) => prop_assert!(false, "{other:?}"),
+                }
+                // No pause without an attempt after it.
+                let last = starts.last().map(|start| *start + met.get(starts.len() - 1).map_or(Duration::ZERO, |met| met.0));
+                if let Some(last) = last {
+                    prop_assert!(took <= last + Duration::from_millis(10), "{took:?} {last:?}");
+                }
+            }
+        }
     }
 }

@@ -35,8 +35,8 @@ async fn a_deadline_is_answered_in_time_and_the_create_ends_by_itself() {
     assert_eq!((info.reason.as_str(), info.metadata["outcome"].as_str()), ("DEADLINE_EXCEEDED", "UNKNOWN"));
     assert_eq!(status.metadata().get("opc-retry-token").unwrap(), token.as_str());
     assert_eq!(rig.sandbox.ledger().commits.len(), 0, "OCI has not even begun");
-    rig.tasks.close();
-    rig.tasks.wait().await;
+    rig.mutations.end();
+    rig.mutations.ended().await;
     assert_eq!(rig.sandbox.ledger().commits_per_token[&token], 1);
     let again = rig.caller.clone().create_volume_backup(message).await.unwrap().into_inner();
     assert_eq!(again.volume_backup.unwrap().id, rig.sandbox.ledger().commits[0].id);
@@ -52,8 +52,8 @@ async fn a_caller_who_leaves_cuts_off_nothing() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     call.abort();
-    rig.tasks.close();
-    rig.tasks.wait().await;
+    rig.mutations.end();
+    rig.mutations.ended().await;
     assert_eq!(rig.sandbox.ledger().commits.len(), 1);
 }
 

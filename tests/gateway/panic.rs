@@ -52,6 +52,6 @@ async fn a_panic_while_oci_is_called_ends_one_call_with_internal_and_an_unknown_
     assert!(status.metadata().contains_key("opc-request-id"));
     assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "-1");
     rig.caller.clone().create_volume_backup(message).await.expect("the process lives");
-    rig.tasks.close();
-    rig.tasks.wait().await;
+    rig.mutations.end();
+    rig.mutations.ended().await;
 }

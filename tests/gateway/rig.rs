@@ -24,6 +24,7 @@ use oci_backup_gateway::server::Server;
 use oci_backup_gateway::transport::HttpService;
 use oci_backup_gateway::transport::reqwest;
 use oci_backup_gateway::transport::reqwest::Trust;
+use oci_backup_gateway::transport::retry;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::LazyLock;
@@ -32,7 +33,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::SystemTime;
 use tokio::task::JoinHandle;
-use tokio_util::task::TaskTracker;
 use tonic::Response;
 use tonic::Status;
 use tonic::transport::Channel;
@@ -57,6 +57,10 @@ pub(crate) struct Setup {
     pub(crate) region: String,
     /// One attempt.
     pub(crate) attempt_timeout: Duration,
+    /// How it retries.
+    pub(crate) retry: retry::Config,
+    /// Whether calls with one token share an exchange.
+    pub(crate) sharing: oci::Sharing,
     /// Where its credentials come from; the identity's key without it.
     pub(crate) credentials: Option<Arc<dyn ProvideCredentials>>,
     /// What sends its requests.
@@ -75,6 +79,8 @@ impl Default for Setup {
             trust: None,
             region: "us-ashburn-1".to_owned(),
             attempt_timeout: Duration::from_secs(5),
+            retry: retry::Config::default(),
+            sharing: sharing(),
             credentials: None,
             http: None,
             server: server::Config {
@@ -89,6 +95,14 @@ impl Default for Setup {
                 reflection: server::Reflection::On,
             },
         }
+    }
+}
+
+/// The whole suite holds with sharing and, with `GATEWAY_TEST_SHARING=off`, without.
+fn sharing() -> oci::Sharing {
+    match std::env::var("GATEWAY_TEST_SHARING").as_deref() {
+        Ok("off") => oci::Sharing::Off,
+        _ => oci::Sharing::On,
     }
 }
 
@@ -111,7 +125,7 @@ pub(crate) struct Rig {
     pub(crate) server: Server,
     pub(crate) caller: BackupServiceClient<Channel>,
     pub(crate) clock: Clock,
-    pub(crate) tasks: TaskTracker,
+    pub(crate) mutations: oci::Mutations,
 }
 
 impl Rig {
@@ -146,15 +160,18 @@ impl Rig {
             attempt_timeout: setup.attempt_timeout,
             region: setup.region,
             regions: Regions::new(Sources::default()),
+            retry: setup.retry,
+            sharing: setup.sharing,
         };
-        let (clock, tasks) = (Clock::system(), TaskTracker::new());
+        let (clock, mutations) = (Clock::system(), oci::Mutations::new());
         let credentials = setup.credentials.unwrap_or_else(|| credentials(&setup.identity));
         let http = setup.http.unwrap_or_else(|| Arc::new(reqwest::Client::new(&http).unwrap()));
-        let client = oci::Client::new(config, http, Arc::clone(&credentials), clock.clone(), tasks.clone());
+        let client =
+            oci::Client::new(config, http, Arc::clone(&credentials), clock.clone(), mutations.clone());
         let tenancy = Ocid::parse(setup.identity.tenancy()).unwrap();
-        let server = Server::start(setup.server, client, credentials, tenancy, tasks.clone()).await?;
+        let server = Server::start(setup.server, client, credentials, tenancy, mutations.clone()).await?;
         let caller = caller(server.address()).await;
-        Ok(Self { sandbox, server, caller, clock, tasks })
+        Ok(Self { sandbox, server, caller, clock, mutations })
     }
 
     /// Makes the next request that reaches OCI meet this fault.

@@ -30,6 +30,7 @@ use crate::sandbox::WrittenFiles;
 use crate::server::Server;
 use crate::transport::reqwest::Config as HttpConfig;
 use crate::transport::reqwest::Trust;
+use crate::transport::retry;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,7 +52,7 @@ pub(super) async fn run(settings: config::Sandbox, given: &Given) -> Result<Exit
     }
     let oci = connect(&sandbox, &settings)?;
     let client = oci.client.clone();
-    let server = Server::start(config, oci.client, oci.credentials, oci.tenancy, oci.tasks)
+    let server = Server::start(config, oci.client, oci.credentials, oci.tenancy, oci.mutations)
         .await
         .map_err(|error| Failure::Runtime(error.to_string()))?;
     say(&welcome::all(&server, &sandbox));
@@ -130,6 +131,8 @@ fn connect(sandbox: &Sandbox, settings: &config::Sandbox) -> Result<Connected, F
                 attempt_timeout: settings.attempt_timeout,
                 region: identity.region().to_owned(),
                 regions: Regions::new(Sources::default()),
+                retry: retry::Config::default(),
+                sharing: oci::Sharing::On,
             },
             http: HttpConfig { trust, proxy: None, user_agent: oci::USER_AGENT.to_owned() },
             warnings: Vec::new(),

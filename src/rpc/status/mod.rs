@@ -64,7 +64,7 @@ pub fn of(error: &oci::Error) -> Status {
     draft.outcome = error.outcome;
     draft.retry_token.clone_from(&error.retry_token);
     draft.subject = Some(error.subject.clone());
-    if let Cause::Deadline { last: Some(last) } = &*error.cause {
+    if let Cause::Deadline { last: Some(last) } | Cause::Draining { last } = &*error.cause {
         draft.last_error = Some(last.describe());
     }
     if let Some(service) = answered(&error.cause) {
@@ -106,6 +106,9 @@ fn row(cause: &Cause, outcome: Option<Outcome>) -> Row {
         Cause::Deadline { .. } => {
             Row::gateway(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", Retry::Application(A_MOMENT))
         }
+        Cause::Breaker { left } => Row::gateway(Code::Unavailable, "BREAKER_OPEN", Retry::Anyone(*left)),
+        Cause::Draining { .. } => Row::gateway(Code::Unavailable, "DRAINING", Retry::Anyone(A_MOMENT)),
+        Cause::TokenReused => Row::gateway(Code::InvalidArgument, "RETRY_TOKEN_REUSED", Retry::Never),
         Cause::Signature(_) | Cause::Internal(_) => Row::gateway(Code::Internal, "INTERNAL", Retry::Never),
     }
 }
@@ -191,8 +194,11 @@ fn answered(cause: &Cause) -> Option<&Service> {
     match cause {
         Cause::Service(service) => Some(service),
         Cause::Deadline { last } => last.as_deref().and_then(answered),
+        Cause::Draining { last } => answered(last),
         Cause::Decode(_)
         | Cause::Transport(_)
+        | Cause::Breaker { .. }
+        | Cause::TokenReused
         | Cause::Credentials(_)
         | Cause::Signature(_)
         | Cause::Internal(_) => None,

@@ -1,0 +1,244 @@
+//! The breaker: where nearly every attempt fails, none is made for a while.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// When it opens, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    /// Fewer attempts than this say nothing.
+    pub attempts: u32,
+    /// The share of failures from which on it opens.
+    pub failures: f64,
+    /// How far back attempts count.
+    pub window: Duration,
+    /// How long it stays open before one attempt is let through.
+    pub open: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { attempts: 20, failures: 0.8, window: Duration::from_secs(10), open: Duration::from_secs(30) }
+    }
+}
+
+/// What an attempt says about the server's health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// It answered, if only with a refusal.
+    Well,
+    /// It could not be reached, did not answer, or answered that it fails.
+    Ill,
+    /// Neither.
+    Unknown,
+}
+
+/// No attempt may be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Open {
+    /// For how long.
+    pub left: Duration,
+}
+
+/// Counts attempts and says whether another may be made. Clones share the count.
+#[derive(Debug, Clone)]
+pub struct Breaker(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+enum State {
+    Closed(Window),
+    Open {
+        until: Instant,
+    },
+    /// One attempt is on its way to find out.
+    Probing,
+}
+
+/// While the answer of the one that finds out is awaited.
+const A_MOMENT: Duration = Duration::from_secs(1);
+
+impl Breaker {
+    /// A closed one.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self(Arc::new(Shared { config, state: Mutex::new(State::Closed(Window::default())) }))
+    }
+
+    /// Asks for leave to make an attempt.
+    pub(super) fn admit(&self) -> Result<Admission, Open> {
+        let mut state = self.state();
+        let role = match &*state {
+            State::Closed(_) => Role::OneOfMany,
+            State::Probing => return Err(Open { left: A_MOMENT }),
+            State::Open { until } => {
+                let left = until.saturating_duration_since(Instant::now());
+                if !left.is_zero() {
+                    return Err(Open { left });
+                }
+                *state = State::Probing;
+                Role::Probe
+            }
+        };
+        drop(state);
+        Ok(Admission { breaker: self.clone(), role, health: Health::Unknown })
+    }
+
+    fn note(&self, role: Role, health: Health) {
+        let now = Instant::now();
+        let config = &self.0.config;
+        let mut state = self.state();
+        match (&mut *state, role, health) {
+            (State::Probing, Role::Probe, Health::Well) => {
+                tracing::info!("the server answers again");
+                *state = State::Closed(Window::default());
+            }
+            (State::Probing, Role::Probe, Health::Ill) => *state = State::Open { until: now + config.open },
+            // Nothing was found out: the next one may try.
+            (State::Probing, Role::Probe, Health::Unknown) => *state = State::Open { until: now },
+            (State::Closed(window), Role::OneOfMany, Health::Well | Health::Ill) => {
+                if window.note(health, now, config) {
+                    tracing::warn!(pause = ?config.open, "nearly every attempt fails: none is made for a while");
+                    *state = State::Open { until: now + config.open };
+                }
+            }
+            // Attempts that began before it opened change nothing any more.
+            _ => {}
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Leave to make one attempt. Dropped, it tells how that ended.
+#[derive(Debug)]
+pub(super) struct Admission {
+    breaker: Breaker,
+    role: Role,
+    health: Health,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    OneOfMany,
+    Probe,
+}
+
+impl Admission {
+    pub(super) fn ended(mut self, health: Health) {
+        self.health = health;
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.breaker.note(self.role, self.health);
+    }
+}
+
+/// Attempts by the tenth of the window in which they ended.
+#[derive(Debug, Default)]
+struct Window(VecDeque<Slice>);
+
+#[derive(Debug)]
+struct Slice {
+    began: Instant,
+    attempts: u32,
+    failures: u32,
+}
+
+impl Window {
+    /// Counts an attempt, and says whether failures have reached their share.
+    fn note(&mut self, health: Health, now: Instant, config: &Config) -> bool {
+        while self.0.front().is_some_and(|slice| now - slice.began >= config.window) {
+            self.0.pop_front();
+        }
+        if self.0.back().is_none_or(|slice| now - slice.began >= config.window / 10) {
+            self.0.push_back(Slice { began: now, attempts: 0, failures: 0 });
+        }
+        if let Some(slice) = self.0.back_mut() {
+            slice.attempts += 1;
+            slice.failures += u32::from(health == Health::Ill);
+        }
+        let attempts: u32 = self.0.iter().map(|slice| slice.attempts).sum();
+        let failures: u32 = self.0.iter().map(|slice| slice.failures).sum();
+        attempts >= config.attempts && f64::from(failures) >= config.failures * f64::from(attempts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(breaker: &Breaker, health: Health) -> Result<(), Duration> {
+        breaker.admit().map(|admission| admission.ended(health)).map_err(|open| open.left)
+    }
+
+    fn attempts(breaker: &Breaker, many: usize, health: Health) {
+        (0..many).for_each(|_| attempt(breaker, health).unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn opens_at_four_failures_in_five_of_at_least_twenty_attempts() {
+        let breaker = Breaker::new(Config::default());
+        attempts(&breaker, 19, Health::Ill);
+        attempts(&breaker, 1, Health::Ill);
+        assert_eq!(attempt(&breaker, Health::Well), Err(Duration::from_secs(30)));
+
+        let breaker = Breaker::new(Config::default());
+        attempts(&breaker, 5, Health::Well);
+        attempts(&breaker, 19, Health::Ill);
+        attempts(&breaker, 9, Health::Unknown);
+        attempts(&breaker, 1, Health::Ill);
+        assert!(attempt(&breaker, Health::Well).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_of_long_ago_do_not_count() {
+        let breaker = Breaker::new(Config::default());
+        attempts(&breaker, 19, Health::Ill);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        attempts(&breaker, 19, Health::Ill);
+        assert!(attempt(&breaker, Health::Ill).is_ok());
+        assert!(attempt(&breaker, Health::Ill).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lets_one_attempt_through_after_its_time_and_believes_it() {
+        let breaker = Breaker::new(Config::default());
+        attempts(&breaker, 20, Health::Ill);
+        tokio::time::advance(Duration::from_secs(30)).await;
+        let probe = breaker.admit().unwrap();
+        assert_eq!(breaker.admit().unwrap_err().left, Duration::from_secs(1), "one at a time");
+        probe.ended(Health::Ill);
+        assert_eq!(breaker.admit().unwrap_err().left, Duration::from_secs(30));
+
+        tokio::time::advance(Duration::from_secs(30)).await;
+        drop(breaker.admit().unwrap());
+        let probe = breaker.admit().expect("a probe that found out nothing makes way for the next");
+        probe.ended(Health::Well);
+        attempts(&breaker, 19, Health::Ill);
+        assert!(attempt(&breaker, Health::Well).is_ok(), "it starts to count anew");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_that_began_before_it_opened_change_nothing() {
+        let breaker = Breaker::new(Config::default());
+        let early = breaker.admit().unwrap();
+        attempts(&breaker, 20, Health::Ill);
+        early.ended(Health::Well);
+        assert!(breaker.admit().is_err());
+    }
+}
