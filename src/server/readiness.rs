@@ -168,12 +168,12 @@ mod tests {
     use crate::oci::endpoint::Endpoint;
     use crate::region::Regions;
     use crate::region::Sources;
-    use crate::transport::retry;
     use crate::signature::PrivateKey;
     use crate::transport;
     use crate::transport::BoxFuture;
     use crate::transport::HttpService;
     use crate::transport::Limits;
+    use crate::transport::retry;
     use bytes::Bytes;
     use std::sync::atomic::AtomicU32;
     use std::sync::atomic::Ordering;

@@ -5,6 +5,7 @@ use crate::rig::Rig;
 use crate::rig::Setup;
 use crate::rig::clock;
 use crate::rig::create;
+use crate::rig::hasty;
 use oci_backup_gateway::sandbox::Fault;
 use oci_backup_gateway::sandbox::StallPoint;
 use oci_backup_gateway::server;
@@ -59,7 +60,8 @@ async fn a_caller_who_leaves_cuts_off_nothing() {
 
 #[tokio::test]
 async fn an_attempt_has_its_own_bound() {
-    let rig = Rig::with(Setup { attempt_timeout: Duration::from_millis(300), ..Setup::default() }).await;
+    let attempt_timeout = Duration::from_millis(300);
+    let rig = Rig::with(Setup { attempt_timeout, retry: hasty(1), ..Setup::default() }).await;
     rig.break_next(Fault::stall(StallPoint::AfterCommit, Duration::from_secs(5)));
     let began = Instant::now();
     let status = rig.caller.clone().create_volume_backup(create()).await.unwrap_err();

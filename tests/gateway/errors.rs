@@ -4,9 +4,12 @@ use crate::raw;
 use crate::rig::Rig;
 use crate::rig::Setup;
 use crate::rig::create;
+use crate::rig::hasty;
+use oci_backup_gateway::pb::CreateVolumeBackupRequest;
 use oci_backup_gateway::sandbox::AnswerChange;
 use oci_backup_gateway::sandbox::CutPoint;
 use oci_backup_gateway::sandbox::Fault;
+use oci_backup_gateway::sandbox::FaultRule;
 use oci_backup_gateway::sandbox::Framing;
 use oci_backup_gateway::sandbox::Identity;
 use oci_backup_gateway::sandbox::StallPoint;
@@ -14,6 +17,7 @@ use oci_backup_gateway::sandbox::Transport;
 use oci_backup_gateway::sandbox::Wire;
 use oci_backup_gateway::transport::reqwest::Trust;
 use serde_json::json;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
@@ -50,6 +54,26 @@ use Detail::Resource;
 use Detail::RetryInfo;
 
 const NONE: &[Detail] = &[];
+
+/// Time for some attempts, where only the deadline ends them.
+const A_WHILE: Duration = Duration::from_millis(700);
+const LONG: Duration = Duration::from_secs(10);
+
+impl Row {
+    /// The table's last column, with two attempts at most where the deadline does not decide. What is worth trying
+    /// again is tried again here first.
+    fn attempts(&self) -> RangeInclusive<usize> {
+        match (self.waits_for_a_state(), self.details.contains(&RetryInfo)) {
+            (true, _) => 3..=usize::MAX,
+            (false, true) => 2..=2,
+            (false, false) => 1..=1,
+        }
+    }
+
+    fn waits_for_a_state(&self) -> bool {
+        self.code == Code::Aborted && self.details.contains(&RetryInfo)
+    }
+}
 
 /// A row of OCI's errors: status, code → gRPC code, reason, details. Nothing was made unless it is a 5xx.
 fn oci(
@@ -177,18 +201,22 @@ fn of_the_gateway() -> Vec<Row> {
 
 #[tokio::test]
 async fn every_row_of_the_error_table_holds_over_the_wire() {
-    let rig = Rig::with(Setup { attempt_timeout: Duration::from_secs(1), ..Setup::default() }).await;
+    let attempt_timeout = Duration::from_millis(500);
+    let rig = Rig::with(Setup { attempt_timeout, retry: hasty(2), ..Setup::default() }).await;
     for row in table() {
         let name = format!("{} {}", row.name, row.reason);
         let before = rig.creates().len();
-        rig.break_next(row.fault.clone());
-        let request = create();
-        let (token, volume) = (request.retry_token.clone().unwrap(), request.volume_id.clone());
+        let mut request = tonic::Request::new(create());
+        let (token, volume) =
+            (request.get_ref().retry_token.clone().unwrap(), request.get_ref().volume_id.clone());
+        rig.break_all(&token, row.fault.clone());
+        request.set_timeout(if row.waits_for_a_state() { A_WHILE } else { LONG });
         let status = rig.caller.clone().create_volume_backup(request).await.expect_err(&name);
         assert_eq!(status.code(), row.code, "{name}: {status:?}");
-        assert_eq!(rig.creates().len(), before + 1, "{name}: one attempt");
+        let attempts = rig.creates().len() - before;
+        assert!(row.attempts().contains(&attempts), "{name}: {attempts} attempts");
         let details = status.get_error_details();
-        check_info(&name, &row, &details);
+        check_info(&name, &row, &details, attempts);
         check_details(&name, &row, &details, &volume);
         assert_eq!(text(&status, "opc-retry-token"), token, "{name}");
         assert_eq!(text(&status, "grpc-retry-pushback-ms"), "-1", "{name}");
@@ -201,13 +229,13 @@ async fn every_row_of_the_error_table_holds_over_the_wire() {
     }
 }
 
-fn check_info(name: &str, row: &Row, details: &ErrorDetails) {
+fn check_info(name: &str, row: &Row, details: &ErrorDetails, attempts: usize) {
     let info = details.error_info().expect(name);
     assert_eq!((info.domain.as_str(), info.reason.as_str()), (row.domain, row.reason), "{name}");
     let metadata = |key: &str| info.metadata.get(key).map_or("", String::as_str);
     assert_eq!(metadata("operation"), "CreateVolumeBackup", "{name}");
     assert_eq!(metadata("region"), "us-ashburn-1", "{name}");
-    assert_eq!(metadata("attempts"), "1", "{name}");
+    assert_eq!(metadata("attempts"), attempts.to_string(), "{name}");
     assert_eq!(metadata("outcome"), row.outcome, "{name}");
     if row.domain == OCI {
         let status = row.fault.answer.as_ref().and_then(|answer| answer.status).unwrap().to_string();
@@ -239,17 +267,20 @@ fn size(status: &Status) -> usize {
 
 #[tokio::test]
 async fn without_a_token_of_its_own_a_caller_is_told_to_settle_what_may_exist() {
-    let rig = Rig::with(Setup { attempt_timeout: Duration::from_secs(1), ..Setup::default() }).await;
+    let attempt_timeout = Duration::from_millis(500);
+    let rig = Rig::with(Setup { attempt_timeout, retry: hasty(1), ..Setup::default() }).await;
     for row in table() {
         let name = format!("{} {}", row.name, row.reason);
-        rig.break_next(row.fault.clone());
-        let request = oci_backup_gateway::pb::CreateVolumeBackupRequest { retry_token: None, ..create() };
+        rig.sandbox.inject(FaultRule::new(row.fault.clone()).forever()).unwrap();
+        let mut request = tonic::Request::new(CreateVolumeBackupRequest { retry_token: None, ..create() });
+        request.set_timeout(if row.waits_for_a_state() { A_WHILE } else { LONG });
         let status = rig.caller.clone().create_volume_backup(request).await.expect_err(&name);
         let code = if row.outcome == "NOT_STARTED" { row.code } else { Code::Unknown };
         assert_eq!(status.code(), code, "{name}");
         assert_eq!(text(&status, "grpc-retry-pushback-ms"), "-1", "{name}");
         let sent = rig.creates().last().unwrap().retry_token.clone().unwrap();
         assert_eq!(text(&status, "opc-retry-token"), sent, "{name}");
+        rig.sandbox.clear_faults();
     }
 }
 
@@ -263,7 +294,7 @@ async fn where_nothing_was_sent_anybody_may_try_again() {
         let trust = endpoint.starts_with("http:").then_some(Trust::Plaintext);
         let rig = Rig::with(Setup { endpoint: Some(endpoint), trust, ..Setup::default() }).await;
         for retry_token in [None, create().retry_token] {
-            let request = oci_backup_gateway::pb::CreateVolumeBackupRequest { retry_token, ..create() };
+            let request = CreateVolumeBackupRequest { retry_token, ..create() };
             let status = rig.caller.clone().create_volume_backup(request).await.unwrap_err();
             assert_eq!(status.code(), Code::Unavailable, "{reason}: {status:?}");
             let details = status.get_error_details();
@@ -310,10 +341,7 @@ async fn a_refused_credential_is_the_operators_affair_and_the_message_says_so() 
 #[tokio::test]
 async fn not_found_says_that_oci_does_not_tell_and_names_a_foreign_region() {
     let rig = Rig::start().await;
-    let request = |volume_id: &str| oci_backup_gateway::pb::CreateVolumeBackupRequest {
-        volume_id: volume_id.to_owned(),
-        ..create()
-    };
+    let request = |volume_id: &str| CreateVolumeBackupRequest { volume_id: volume_id.to_owned(), ..create() };
     let message = async |id: &str| {
         let status = rig.caller.clone().create_volume_backup(request(id)).await.unwrap_err();
         assert_eq!(status.code(), Code::NotFound);
@@ -328,10 +356,8 @@ async fn not_found_says_that_oci_does_not_tell_and_names_a_foreign_region() {
 #[tokio::test]
 async fn a_gateway_that_does_not_know_its_region_calls_no_volume_foreign() {
     let rig = Rig::with(Setup { region: String::new(), ..Setup::default() }).await;
-    let request = oci_backup_gateway::pb::CreateVolumeBackupRequest {
-        volume_id: "ocid1.volume.oc1.phx.missing".to_owned(),
-        ..create()
-    };
+    let request =
+        CreateVolumeBackupRequest { volume_id: "ocid1.volume.oc1.phx.missing".to_owned(), ..create() };
     let status = rig.caller.clone().create_volume_backup(request).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound);
     assert!(!status.message().contains("its region"), "{}", status.message());
@@ -393,7 +419,8 @@ async fn a_tls_fault_after_the_request_is_no_failure_to_send() {
     let endpoint = format!("https://localhost:{}", listener.local_addr().unwrap().port());
     tokio::spawn(broken_after_the_request(listener, TlsAcceptor::from(Arc::new(config))));
     let trust = Some(Trust::Bundle(certificate.pem().into_bytes()));
-    let rig = Rig::with(Setup { endpoint: Some(endpoint), trust, ..Setup::default() }).await;
+    let setup = Setup { endpoint: Some(endpoint), trust, retry: hasty(1), ..Setup::default() };
+    let rig = Rig::with(setup).await;
     let status = rig.caller.clone().create_volume_backup(create()).await.unwrap_err();
     let info = status.get_error_details().error_info().unwrap().clone();
     assert_eq!((info.reason.as_str(), info.metadata["outcome"].as_str()), ("UPSTREAM_RESET", "UNKNOWN"));

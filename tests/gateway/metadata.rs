@@ -4,6 +4,7 @@ use crate::rig::Rig;
 use crate::rig::Setup;
 use crate::rig::create;
 use crate::rig::create_boot;
+use crate::rig::hasty;
 use oci_backup_gateway::pb;
 use oci_backup_gateway::sandbox::AnswerChange;
 use oci_backup_gateway::sandbox::Fault;
@@ -44,9 +45,9 @@ async fn ids_and_tokens_go_both_ways_on_success() {
 
 #[tokio::test]
 async fn what_oci_answered_is_told_and_what_was_sent_where_it_answered_nothing() {
-    let rig = Rig::start().await;
+    let rig = Rig::with(Setup { retry: hasty(1), ..Setup::default() }).await;
     rig.break_next(Fault::default().header("opc-request-id", "ocis/own/id"));
-    rig.break_next(Fault::status(409, "Conflict", "busy").header("opc-request-id", "ocis/other/id"));
+    rig.break_next(Fault::status(409, "ResourceLocked", "busy").header("opc-request-id", "ocis/other/id"));
     rig.break_next(Fault::reset(oci_backup_gateway::sandbox::CutPoint::AfterCommit));
     let call = async || {
         let request = with(create_boot(), &[("opc-request-id", "mine")]);

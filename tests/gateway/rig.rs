@@ -22,6 +22,8 @@ use oci_backup_gateway::sandbox::StallPoint;
 use oci_backup_gateway::server;
 use oci_backup_gateway::server::Server;
 use oci_backup_gateway::transport::HttpService;
+use oci_backup_gateway::transport::breaker;
+use oci_backup_gateway::transport::budget;
 use oci_backup_gateway::transport::reqwest;
 use oci_backup_gateway::transport::reqwest::Trust;
 use oci_backup_gateway::transport::retry;
@@ -95,6 +97,20 @@ impl Default for Setup {
                 reflection: server::Reflection::On,
             },
         }
+    }
+}
+
+/// So many attempts in no time, and neither budget nor breaker gets in their way.
+pub(crate) fn hasty(attempts: u32) -> retry::Config {
+    let pause = Duration::from_millis(1);
+    retry::Config {
+        attempts,
+        pause,
+        pause_for_state: pause,
+        pause_for_overload: pause,
+        longest_pause: Duration::from_millis(50),
+        budget: budget::Config { capacity: u32::MAX, ..budget::Config::default() },
+        breaker: breaker::Config { attempts: u32::MAX, ..breaker::Config::default() },
     }
 }
 
@@ -177,6 +193,11 @@ impl Rig {
     /// Makes the next request that reaches OCI meet this fault.
     pub(crate) fn break_next(&self, fault: Fault) {
         self.sandbox.inject(FaultRule::new(fault)).unwrap();
+    }
+
+    /// Makes every request that reaches OCI with this token meet this fault.
+    pub(crate) fn break_all(&self, token: &str, fault: Fault) {
+        self.sandbox.inject(FaultRule::new(fault).retry_token(token).forever()).unwrap();
     }
 
     /// A create that has reached OCI and stays there for so long before it is carried out.
