@@ -9,7 +9,6 @@ use crate::credentials::Setting;
 use crate::credentials::Source;
 use crate::credentials::Variables;
 use crate::oci::Config as OciConfig;
-use crate::oci::Sharing;
 use crate::oci::USER_AGENT;
 use crate::oci::endpoint::Endpoint;
 use crate::region::Origin as RegionOrigin;
@@ -18,7 +17,6 @@ use crate::region::Regions;
 use crate::region::Sources;
 use crate::transport::reqwest::Config as HttpConfig;
 use crate::transport::reqwest::Trust;
-use crate::transport::retry;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
@@ -89,14 +87,7 @@ impl Upstream {
         let http = self.http(&endpoint, given)?;
         let asked = region.as_ref().filter(|_| self.endpoint.is_none() || self.region.is_some());
         let region = called(&endpoint, &regions, asked);
-        let oci = OciConfig {
-            endpoint,
-            attempt_timeout: self.attempt_timeout,
-            region,
-            regions,
-            retry: retry::Config::default(),
-            sharing: Sharing::On,
-        };
+        let oci = OciConfig::new(endpoint, self.attempt_timeout, region, regions);
         Ok(Resolved { oci, http, warnings })
     }
 

@@ -65,6 +65,15 @@ pub struct Config {
     pub sharing: Sharing,
 }
 
+impl Config {
+    /// As in production: retries as they should be, and calls with one token share.
+    #[must_use]
+    pub fn new(endpoint: Endpoint, attempt_timeout: Duration, region: String, regions: Regions) -> Self {
+        let (retry, sharing) = (retry::Config::default(), Sharing::On);
+        Self { endpoint, attempt_timeout, region, regions, retry, sharing }
+    }
+}
+
 /// What one call brings along besides its input.
 #[derive(Debug, Clone)]
 pub struct Call {

@@ -173,7 +173,6 @@ mod tests {
     use crate::transport::BoxFuture;
     use crate::transport::HttpService;
     use crate::transport::Limits;
-    use crate::transport::retry;
     use bytes::Bytes;
     use std::sync::atomic::AtomicU32;
     use std::sync::atomic::Ordering;
@@ -227,14 +226,9 @@ mod tests {
     async fn followed(failures: u32, refusals: u32) -> (watch::Receiver<State>, oci::Client) {
         let credentials = Arc::new(Credentials::new("tenancy/user/fingerprint".to_owned(), key(), None));
         let credentials = Arc::new(Late { failures: AtomicU32::new(failures), credentials });
-        let config = oci::Config {
-            endpoint: Endpoint::parse(ENDPOINT).unwrap(),
-            attempt_timeout: Duration::from_secs(5),
-            region: String::new(),
-            regions: Regions::new(Sources::default()),
-            retry: retry::Config::default(),
-            sharing: oci::Sharing::On,
-        };
+        let endpoint = Endpoint::parse(ENDPOINT).unwrap();
+        let regions = Regions::new(Sources::default());
+        let config = oci::Config::new(endpoint, Duration::from_secs(5), String::new(), regions);
         let http = Arc::new(Refusing(AtomicU32::new(refusals)));
         let clock = Clock::system();
         let provider: Arc<dyn ProvideCredentials> = credentials;

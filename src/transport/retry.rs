@@ -546,11 +546,11 @@ mod tests {
             );
         }
 
-        /// `PROVE_PLANS` for more of them; proptest prints what failed and `PROPTEST_RNG_SEED` replays it.
+        /// `PROPTEST_CASES` for more of them; proptest prints the plan that failed, and `PROPTEST_RNG_SEED` replays
+        /// the run.
         fn plans() -> ProptestConfig {
-            let cases =
-                std::env::var("PROVE_PLANS").ok().and_then(|plans| plans.parse().ok()).unwrap_or(2000);
-            ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+            let given = ProptestConfig::default();
+            ProptestConfig { cases: given.cases.max(2000), failure_persistence: None, ..given }
         }
 
         proptest! {

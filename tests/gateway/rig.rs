@@ -158,36 +158,23 @@ impl Rig {
         let sandbox = Sandbox::start(sandbox::Config {
             oci_listen: local(),
             control_listen: local(),
-            transport: setup.transport,
-            now: setup.sandbox_now,
+            transport: setup.transport.clone(),
+            now: Arc::clone(&setup.sandbox_now),
             stage: Duration::from_millis(50),
             identity: Some(IDENTITY.clone()),
         })
         .await
         .unwrap();
-        let endpoint = Endpoint::parse(&setup.endpoint.unwrap_or_else(|| sandbox.endpoint())).unwrap();
-        let trust = setup.trust.unwrap_or_else(|| match sandbox.certificate_authority_pem() {
-            None => Trust::Plaintext,
-            Some(pem) => Trust::Bundle(pem.as_bytes().to_vec()),
-        });
-        let http = reqwest::Config { trust, proxy: None, user_agent: oci::USER_AGENT.to_owned() };
-        let config = oci::Config {
-            endpoint,
-            attempt_timeout: setup.attempt_timeout,
-            region: setup.region,
-            regions: Regions::new(Sources::default()),
-            retry: setup.retry,
-            sharing: setup.sharing,
-        };
         let (clock, mutations) = (Clock::system(), oci::Mutations::new());
-        let credentials = setup.credentials.unwrap_or_else(|| credentials(&setup.identity));
-        let http = setup.http.unwrap_or_else(|| Arc::new(reqwest::Client::new(&http).unwrap()));
-        let client =
-            oci::Client::new(config, http, Arc::clone(&credentials), clock.clone(), mutations.clone());
-        let tenancy = Ocid::parse(setup.identity.tenancy()).unwrap();
-        let server = Server::start(setup.server, client, credentials, tenancy, mutations.clone()).await?;
+        let server = gateway(setup, &sandbox, clock.clone(), mutations.clone()).await?;
         let caller = caller(server.address()).await;
         Ok(Self { sandbox, server, caller, clock, mutations })
+    }
+
+    /// Another gateway in front of the same OCI.
+    pub(crate) async fn replica(&self, sharing: oci::Sharing) -> Server {
+        let setup = Setup { sharing, ..Setup::default() };
+        gateway(setup, &self.sandbox, Clock::system(), oci::Mutations::new()).await.unwrap()
     }
 
     /// Makes the next request that reaches OCI meet this fault.
@@ -222,6 +209,33 @@ impl Rig {
     pub(crate) fn commits(&self) -> usize {
         self.sandbox.ledger().commits.len()
     }
+}
+
+async fn gateway(
+    setup: Setup,
+    sandbox: &Sandbox,
+    clock: Clock,
+    mutations: oci::Mutations,
+) -> Result<Server, server::StartError> {
+    let endpoint = Endpoint::parse(&setup.endpoint.unwrap_or_else(|| sandbox.endpoint())).unwrap();
+    let trust = setup.trust.unwrap_or_else(|| match sandbox.certificate_authority_pem() {
+        None => Trust::Plaintext,
+        Some(pem) => Trust::Bundle(pem.as_bytes().to_vec()),
+    });
+    let http = reqwest::Config { trust, proxy: None, user_agent: oci::USER_AGENT.to_owned() };
+    let config = oci::Config {
+        endpoint,
+        attempt_timeout: setup.attempt_timeout,
+        region: setup.region,
+        regions: Regions::new(Sources::default()),
+        retry: setup.retry,
+        sharing: setup.sharing,
+    };
+    let credentials = setup.credentials.unwrap_or_else(|| credentials(&setup.identity));
+    let http = setup.http.unwrap_or_else(|| Arc::new(reqwest::Client::new(&http).unwrap()));
+    let client = oci::Client::new(config, http, Arc::clone(&credentials), clock, mutations.clone());
+    let tenancy = Ocid::parse(setup.identity.tenancy()).unwrap();
+    Server::start(setup.server, client, credentials, tenancy, mutations).await
 }
 
 /// A client of its own connection.

@@ -30,7 +30,6 @@ use crate::sandbox::WrittenFiles;
 use crate::server::Server;
 use crate::transport::reqwest::Config as HttpConfig;
 use crate::transport::reqwest::Trust;
-use crate::transport::retry;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -126,14 +125,12 @@ fn connect(sandbox: &Sandbox, settings: &config::Sandbox) -> Result<Connected, F
     join(
         &source,
         Resolved {
-            oci: oci::Config {
+            oci: oci::Config::new(
                 endpoint,
-                attempt_timeout: settings.attempt_timeout,
-                region: identity.region().to_owned(),
-                regions: Regions::new(Sources::default()),
-                retry: retry::Config::default(),
-                sharing: oci::Sharing::On,
-            },
+                settings.attempt_timeout,
+                identity.region().to_owned(),
+                Regions::new(Sources::default()),
+            ),
             http: HttpConfig { trust, proxy: None, user_agent: oci::USER_AGENT.to_owned() },
             warnings: Vec::new(),
         },

@@ -1,0 +1,162 @@
+//! Callers who leave, deadlines that end in the midst, and a process that ends: what is in flight comes to its end,
+//! nothing new begins, and every answer is true.
+
+use crate::rig::Rig;
+use crate::rig::Setup;
+use crate::rig::create;
+use crate::rig::hasty;
+use oci_backup_gateway::pb::CreateVolumeBackupRequest;
+use oci_backup_gateway::sandbox::CutPoint;
+use oci_backup_gateway::sandbox::Fault;
+use oci_backup_gateway::sandbox::FaultRule;
+use oci_backup_gateway::sandbox::StallPoint;
+use oci_backup_gateway::server::Drained;
+use oci_backup_gateway::transport::retry;
+use std::time::Duration;
+use std::time::Instant;
+use tonic::Code;
+use tonic::Status;
+use tonic_types::ErrorDetails;
+use tonic_types::StatusExt;
+
+/// Every pause takes ten seconds at most, and half of that in the mean.
+fn slow() -> retry::Config {
+    let pause = Duration::from_secs(10);
+    retry::Config {
+        pause,
+        pause_for_state: pause,
+        pause_for_overload: pause,
+        longest_pause: pause,
+        ..hasty(5)
+    }
+}
+
+fn details(status: &Status) -> (String, String, String, ErrorDetails) {
+    let details = status.get_error_details();
+    let info = details.error_info().unwrap();
+    let of = |key: &str| info.metadata[key].clone();
+    (info.reason.clone(), of("outcome"), of("attempts"), details)
+}
+
+async fn until_sent(rig: &Rig, creates: usize) {
+    while rig.creates().len() < creates {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Row 60: in the midst of an attempt.
+#[tokio::test]
+async fn a_caller_who_leaves_during_an_attempt_ends_the_call_with_it() {
+    let rig = Rig::with(Setup { retry: hasty(5), ..Setup::default() }).await;
+    let fault =
+        Fault::reset(CutPoint::AfterCommit).stalled(StallPoint::BeforeCommit, Duration::from_millis(300));
+    rig.sandbox.inject(FaultRule::new(fault).forever()).unwrap();
+    let mut caller = rig.caller.clone();
+    let call = tokio::spawn(async move { caller.create_volume_backup(create()).await });
+    until_sent(&rig, 1).await;
+    call.abort();
+    while !rig.mutations.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!((rig.creates().len(), rig.commits()), (1, 1), "the attempt ended by itself, and was the last");
+}
+
+/// Row 60: between two attempts.
+#[tokio::test]
+async fn a_caller_who_leaves_during_a_pause_ends_the_call_at_once() {
+    let rig = Rig::with(Setup { retry: slow(), ..Setup::default() }).await;
+    rig.sandbox.inject(FaultRule::new(Fault::status(500, "InternalServerError", "no")).forever()).unwrap();
+    let mut caller = rig.caller.clone();
+    let call = tokio::spawn(async move { caller.create_volume_backup(create()).await });
+    until_sent(&rig, 1).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    call.abort();
+    let began = Instant::now();
+    while !rig.mutations.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+    assert!(rig.creates().len() <= 2, "a pause may have been short by chance");
+}
+
+/// Row 61.
+#[tokio::test]
+async fn a_pause_that_the_deadline_does_not_allow_is_not_begun() {
+    let rig = Rig::start().await;
+    let request = create();
+    let answer = Fault::status(429, "TooManyRequests", "slow down").header("retry-after", "2");
+    rig.break_all(request.retry_token.as_ref().unwrap(), answer);
+    let mut request = tonic::Request::new(request);
+    request.set_timeout(Duration::from_secs(2));
+    let began = Instant::now();
+    let status = rig.caller.clone().create_volume_backup(request).await.unwrap_err();
+    assert!(began.elapsed() < Duration::from_millis(300), "{:?}", began.elapsed());
+    let (reason, outcome, attempts, details) = details(&status);
+    assert_eq!((status.code(), reason.as_str()), (Code::ResourceExhausted, "TOO_MANY_REQUESTS"));
+    assert_eq!((outcome.as_str(), attempts.as_str()), ("NOT_STARTED", "1"));
+    assert_eq!(details.retry_info().unwrap().retry_delay, Some(Duration::from_secs(2)));
+}
+
+/// Row 62, and what the last attempt said stays in the answer.
+#[tokio::test]
+async fn a_deadline_in_the_midst_is_met_and_the_same_call_settles_it() {
+    let rig = Rig::with(Setup { retry: hasty(5), ..Setup::default() }).await;
+    let message = create();
+    rig.break_next(Fault::status(503, "ServiceUnavailable", "in a moment").uncommitted());
+    rig.break_next(Fault::stall(StallPoint::AfterCommit, Duration::from_secs(2)));
+    let mut request = tonic::Request::new(message.clone());
+    request.set_timeout(Duration::from_secs(1));
+    let began = Instant::now();
+    let status = rig.caller.clone().create_volume_backup(request).await.unwrap_err();
+    assert!(began.elapsed() < Duration::from_millis(1050), "{:?}", began.elapsed());
+    let (reason, outcome, attempts, details) = details(&status);
+    assert_eq!((status.code(), reason.as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
+    assert_eq!((outcome.as_str(), attempts.as_str()), ("UNKNOWN", "2"));
+    let last = &details.error_info().unwrap().metadata;
+    assert_eq!((last["http_status"].as_str(), last["oci_code"].as_str()), ("503", "ServiceUnavailable"));
+    let made = rig.caller.clone().create_volume_backup(message).await.unwrap().into_inner();
+    assert_eq!(made.volume_backup.unwrap().id, rig.sandbox.ledger().commits[0].id);
+    assert_eq!(rig.commits(), 1);
+}
+
+/// Row 69.
+#[tokio::test]
+async fn without_a_token_all_attempts_carry_the_one_that_the_gateway_made() {
+    let rig = Rig::with(Setup { retry: hasty(5), ..Setup::default() }).await;
+    (0..3).for_each(|_| rig.break_next(Fault::reset(CutPoint::AfterCommit)));
+    let request = CreateVolumeBackupRequest { retry_token: None, ..create() };
+    let made = rig.caller.clone().create_volume_backup(request).await.unwrap();
+    let told = made.metadata().get("opc-retry-token").unwrap().to_str().unwrap().to_owned();
+    let sent: Vec<_> = rig.creates().into_iter().map(|create| create.retry_token.unwrap()).collect();
+    assert_eq!(sent, vec![told; 4]);
+    assert_eq!(rig.commits(), 1);
+}
+
+/// Row 71: in the midst of a pause, and what the answer lets the caller do.
+#[tokio::test]
+async fn a_drain_ends_pauses_with_an_answer_that_another_replica_can_serve() {
+    for retry_token in [create().retry_token, None] {
+        let rig = Rig::with(Setup { retry: slow(), ..Setup::default() }).await;
+        rig.sandbox.inject(FaultRule::new(Fault::reset(CutPoint::AfterCommit)).forever()).unwrap();
+        let request = CreateVolumeBackupRequest { retry_token, ..create() };
+        let (mut caller, own) = (rig.caller.clone(), request.retry_token.is_some());
+        let call = tokio::spawn(async move { caller.create_volume_backup(request).await });
+        until_sent(&rig, 1).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let Rig { server, sandbox, .. } = rig;
+        let began = Instant::now();
+        assert_eq!(server.drain().await, Drained::Whole);
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        let status = call.await.unwrap().unwrap_err();
+        let (reason, outcome, _attempts, details) = details(&status);
+        assert_eq!((reason.as_str(), outcome.as_str()), ("DRAINING", "UNKNOWN"), "{status:?}");
+        let pushback: i64 =
+            status.metadata().get("grpc-retry-pushback-ms").unwrap().to_str().unwrap().parse().unwrap();
+        match own {
+            true => assert!(status.code() == Code::Unavailable && pushback > 0, "{status:?}"),
+            false => assert!(status.code() == Code::Unknown && pushback == -1, "{status:?}"),
+        }
+        assert!(details.retry_info().is_some());
+        assert_eq!(sandbox.ledger().commits.len(), 1);
+    }
+}
