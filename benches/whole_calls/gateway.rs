@@ -85,6 +85,11 @@ impl Gateway {
         processor::resident(self.process.id())
     }
 
+    /// How many descriptors are open.
+    pub(crate) fn descriptors(&self) -> Outcome<u32> {
+        Ok(u32::try_from(std::fs::read_dir(format!("/proc/{}/fd", self.process.id()))?.count())?)
+    }
+
     /// How many lines were logged since the start.
     pub(crate) fn logged(&self) -> u64 {
         self.lines.load(Ordering::Relaxed)

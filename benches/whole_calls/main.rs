@@ -2,7 +2,7 @@
 //! much memory it takes. Exits 1 when a promise of `SPECIFICATION.md` is not kept.
 //!
 //! `cargo bench --bench whole_calls`, or with `-- --quick` for a first impression, or with the parts that
-//! matter: `-- start memory latency cost`.
+//! matter: `-- start memory latency cost`; `-- soak`, which takes its time, has to be named.
 //!
 //! The gateway is a process of its own, so that its processor time and memory are its own; its log goes as
 //! JSON into a pipe that is read. Callers and an upstream that answers at once live in this process. The
@@ -17,6 +17,7 @@ mod memory;
 mod processor;
 mod quiet;
 mod signer;
+mod soak;
 mod start;
 mod upstream;
 mod wire;
@@ -43,6 +44,15 @@ struct Setting {
     latencies: usize,
     starts: usize,
 }
+
+impl Setting {
+    /// Whether a first impression is enough.
+    fn is_quick(&self) -> bool {
+        self.rounds < THOROUGH
+    }
+}
+
+const THOROUGH: usize = 9;
 
 fn main() -> ExitCode {
     let run = tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| runtime.block_on(run()));
@@ -71,13 +81,23 @@ async fn run() -> Outcome<ExitCode> {
     if asked("cost") {
         kept &= show(&cost::measure(&setting).await?)?;
     }
+    if named("soak") {
+        kept &= show(&soak::measure(&setting).await?)?;
+    }
     Ok(if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Whether this part was named, or none was.
 fn asked(part: &str) -> bool {
-    let mut parts = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).peekable();
-    parts.peek().is_none() || parts.any(|asked| asked == part)
+    parts().next().is_none() || named(part)
+}
+
+fn named(part: &str) -> bool {
+    parts().any(|named| named == part)
+}
+
+fn parts() -> impl Iterator<Item = String> {
+    std::env::args().skip(1).filter(|argument| !argument.starts_with("--"))
 }
 
 /// Prints figures, and says whether all their promises are kept.
@@ -104,7 +124,7 @@ async fn setting(directory: PathBuf) -> Outcome<Setting> {
     let thorough = Setting {
         config_file,
         signer,
-        rounds: 9,
+        rounds: THOROUGH,
         round: Duration::from_secs(3),
         latencies: 3000,
         starts: 30,

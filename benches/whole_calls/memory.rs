@@ -42,6 +42,6 @@ pub(crate) async fn measure(setting: &Setting) -> Outcome<Vec<Figure>> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a memory size, to be shown")]
-fn mebibytes(bytes: u64) -> f64 {
+pub(crate) fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }

@@ -32,7 +32,11 @@ pub(crate) struct Upstream {
     address: SocketAddr,
     pace: watch::Sender<Pace>,
     asked: Arc<AtomicUsize>,
+    failing: Arc<AtomicUsize>,
 }
+
+/// What a server in trouble answers.
+const TROUBLE: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n";
 
 impl Upstream {
     pub(crate) async fn start(pace: Pace) -> Outcome<Self> {
@@ -40,13 +44,14 @@ impl Upstream {
         let address = listener.local_addr()?;
         let (pace, seen) = watch::channel(pace);
         let asked = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&asked);
+        let failing = Arc::new(AtomicUsize::new(0));
+        let (count, fail) = (Arc::clone(&asked), Arc::clone(&failing));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, seen.clone(), Arc::clone(&count)));
+                tokio::spawn(serve(stream, seen.clone(), Arc::clone(&count), Arc::clone(&fail)));
             }
         });
-        Ok(Self { address, pace, asked })
+        Ok(Self { address, pace, asked, failing })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -56,6 +61,11 @@ impl Upstream {
     /// How many requests have been read.
     pub(crate) fn asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Answers one request in so many with 500.
+    pub(crate) fn fail_each(&self, many: usize) {
+        self.failing.store(many, Ordering::Relaxed);
     }
 
     /// Lets all answers go.
@@ -68,6 +78,7 @@ async fn serve(
     mut stream: TcpStream,
     mut pace: watch::Receiver<Pace>,
     asked: Arc<AtomicUsize>,
+    failing: Arc<AtomicUsize>,
 ) -> Outcome<()> {
     stream.set_nodelay(true)?;
     let answer = format!(
@@ -79,9 +90,10 @@ async fn serve(
     loop {
         while let Some(length) = message(&read) {
             read.drain(..length);
-            asked.fetch_add(1, Ordering::Relaxed);
+            let asked = asked.fetch_add(1, Ordering::Relaxed) + 1;
             pace.wait_for(|pace| *pace == Pace::Instant).await?;
-            stream.write_all(answer.as_bytes()).await?;
+            let fails = asked.checked_rem(failing.load(Ordering::Relaxed)) == Some(0);
+            stream.write_all(if fails { TROUBLE } else { answer.as_bytes() }).await?;
         }
         if stream.read_buf(&mut read).await? == 0 {
             return Ok(());

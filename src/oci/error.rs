@@ -290,6 +290,57 @@ mod tests {
     }
 
     #[test]
+    fn what_failed_tells_whether_another_attempt_may_help_and_how_oci_is() {
+        use Class::*;
+        use Health::Ill;
+        use Health::Unknown as NoWord;
+        use Health::Well;
+        let oci = |status, code: &str| {
+            Cause::Service(read(status, &[], format!(r#"{{"code":"{code}","message":""}}"#).as_bytes()))
+        };
+        let transport = |kind| Cause::Transport(transport::Error { kind, source: None });
+        let cases = [
+            (answered(302), Permanent, Well),
+            (answered(400), Permanent, Well),
+            (answered(401), Permanent, Well),
+            (answered(409), Permanent, Well),
+            (oci(409, "IncorrectState"), State, Well),
+            (oci(409, "LockConflict"), State, Well),
+            (oci(409, "Conflict"), State, Well),
+            (oci(409, "ExternalServerIncorrectState"), State, Well),
+            (oci(409, "InvalidatedRetryToken"), Permanent, Well),
+            (oci(409, "ResourceLocked"), Permanent, Well),
+            (oci(400, "IncorrectState"), Permanent, Well),
+            (answered(412), Permanent, Well),
+            (answered(429), Throttled, Well),
+            (answered(500), Ambiguous, Ill),
+            (answered(501), Permanent, Well),
+            (answered(502), Ambiguous, Ill),
+            (answered(503), Overloaded, Ill),
+            (answered(504), Ambiguous, Ill),
+            (answered(599), Ambiguous, Ill),
+            (Cause::Decode(Unusable::Unreadable { reason: String::new() }), Ambiguous, Well),
+            (Cause::Decode(Unusable::Malformed { reason: String::new() }), Ambiguous, Well),
+            (Cause::Decode(Unusable::Empty { status: 204 }), Permanent, Well),
+            (Cause::Decode(Unusable::OtherSource { named: String::new() }), Permanent, Well),
+            (transport(TransportKind::Dns), NotSent, Ill),
+            (transport(TransportKind::Connect), NotSent, Ill),
+            (transport(TransportKind::Tls), Permanent, NoWord),
+            (transport(TransportKind::Request), Permanent, NoWord),
+            (transport(TransportKind::Reset), Ambiguous, NoWord),
+            (transport(TransportKind::Timeout), Ambiguous, Ill),
+            (transport(TransportKind::TooLarge), Ambiguous, NoWord),
+            (Cause::Internal("a fault"), Permanent, NoWord),
+        ];
+        for (cause, class, health) in cases {
+            let failed = cause.failed();
+            assert_eq!((failed.class, failed.health), (class, health), "{cause:?}");
+        }
+        let asked = Cause::Service(read(503, &[("retry-after", "7")], b"")).failed();
+        assert_eq!(asked.retry_after, Some(Duration::from_secs(7)));
+    }
+
+    #[test]
     fn outcomes_are_ordered_by_how_much_may_have_been_made() {
         assert!(Outcome::NotStarted < Outcome::Unknown && Outcome::Unknown < Outcome::Started);
     }
