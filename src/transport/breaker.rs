@@ -107,7 +107,8 @@ impl Breaker {
             // Nothing was found out: the next one may try.
             (State::Probing, Role::Probe, Health::Unknown) => *state = State::Open { until: now },
             (State::Closed(window), Role::OneOfMany, Health::Well | Health::Ill) => {
-                if window.note(health, now, config) {
+                window.note(health, now, config);
+                if window.is_ill(config) {
                     tracing::warn!(pause = ?config.open, "nearly every attempt fails: none is made for a while");
                     *state = State::Open { until: now + config.open };
                 }
@@ -160,8 +161,7 @@ struct Slice {
 }
 
 impl Window {
-    /// Counts an attempt, and says whether failures have reached their share.
-    fn note(&mut self, health: Health, now: Instant, config: &Config) -> bool {
+    fn note(&mut self, health: Health, now: Instant, config: &Config) {
         while self.0.front().is_some_and(|slice| now - slice.began >= config.window) {
             self.0.pop_front();
         }
@@ -172,6 +172,10 @@ impl Window {
             slice.attempts += 1;
             slice.failures += u32::from(health == Health::Ill);
         }
+    }
+
+    /// Whether failures have reached their share.
+    fn is_ill(&self, config: &Config) -> bool {
         let attempts: u32 = self.0.iter().map(|slice| slice.attempts).sum();
         let failures: u32 = self.0.iter().map(|slice| slice.failures).sum();
         attempts >= config.attempts && f64::from(failures) >= config.failures * f64::from(attempts)

@@ -115,6 +115,7 @@ pub(crate) fn hasty(attempts: u32) -> retry::Config {
 }
 
 /// The whole suite holds with sharing and, with `GATEWAY_TEST_SHARING=off`, without.
+#[expect(clippy::disallowed_methods, reason = "the suite is told how to run; the program is not")]
 fn sharing() -> oci::Sharing {
     match std::env::var("GATEWAY_TEST_SHARING").as_deref() {
         Ok("off") => oci::Sharing::Off,
@@ -158,7 +159,7 @@ impl Rig {
         let sandbox = Sandbox::start(sandbox::Config {
             oci_listen: local(),
             control_listen: local(),
-            transport: setup.transport.clone(),
+            transport: setup.transport,
             now: Arc::clone(&setup.sandbox_now),
             stage: Duration::from_millis(50),
             identity: Some(IDENTITY.clone()),
