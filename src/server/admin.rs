@@ -1,20 +1,29 @@
 //! The admin listener: for probes, scrapers and people, over plain HTTP.
 
+use super::accept::Incoming;
+use super::accept::Terms;
+use super::connection::Patience;
 use super::readiness::Readiness;
 use super::readiness::State;
 use axum::Router;
 use axum::routing::get;
 use http::StatusCode;
+use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Probes ask one question and leave; whoever has not by then, or comes with many, is no probe.
+const TERMS: Terms = Terms { connections: 64, patience: Patience::for_everything(Duration::from_secs(10)) };
 
 /// Serves until the task is ended.
-pub(super) async fn serve(listener: TcpListener, readiness: Readiness) {
+pub(super) async fn serve(listener: TcpListener, readiness: Readiness, cut: CancellationToken) {
     let router = Router::new()
         // Never touches OCI: a restart would not help it.
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(move || readyz(readiness.clone())))
         .route("/metrics", get(metrics));
-    if let Err(error) = axum::serve(listener, router).await {
+    let incoming = Incoming::new(listener, TERMS, cut);
+    if let Err(error) = axum::serve(incoming, router).await {
         tracing::error!(%error, "the admin listener ended");
     }
 }

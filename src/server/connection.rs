@@ -9,14 +9,13 @@ use std::time::Duration;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
-use tokio::net::TcpListener;
 use tokio::net::TcpStream;
-use tokio_stream::Stream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::transport::server::Connected;
 use tonic::transport::server::TcpConnectInfo;
-use tonic::transport::server::TcpIncoming;
 
 /// A server with every limit set.
 pub(super) fn server(max_connection_age: Duration) -> tonic::transport::Server {
@@ -43,44 +42,71 @@ fn jittered(age: Duration) -> Duration {
     age.mul_f64(rand::random_range(0.9..=1.1))
 }
 
-/// Accepted connections, each of which ends when `cut` is cancelled.
-pub(super) struct Incoming {
-    accepted: TcpIncoming,
-    cut: CancellationToken,
+/// How long a connection may take to say so many bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    bytes: usize,
+    time: Duration,
 }
 
-impl Incoming {
-    pub(super) fn new(listener: TcpListener, cut: CancellationToken) -> Self {
-        Self { accepted: TcpIncoming::from(listener).with_nodelay(Some(true)), cut }
+impl Patience {
+    /// For the words that every HTTP/2 connection begins with (RFC 9113, 3.4): keepalive begins after them.
+    pub(super) const fn for_the_preface(time: Duration) -> Self {
+        const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        Self { bytes: PREFACE.len(), time }
+    }
+
+    /// For all that a connection will ever say.
+    pub(super) const fn for_everything(time: Duration) -> Self {
+        Self { bytes: usize::MAX, time }
     }
 }
 
-impl Stream for Incoming {
-    type Item = io::Result<Connection>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let accepted = Pin::new(&mut self.accepted).poll_next(context);
-        accepted.map_ok(|stream| Connection::new(stream, self.cut.clone()))
-    }
-}
-
-/// A connection that can be cut from outside: a silent peer, or one with an endless stream, cannot hold up
-/// the end of the process.
+/// A connection that ends when its peer takes too long to say what it must, and that can be cut from outside: a
+/// silent peer, or one with an endless stream, cannot hold up the end of the process. It is counted while it lives.
 pub(super) struct Connection {
     stream: TcpStream,
+    awaited: Option<Awaited>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// What a connection has yet to say, and until when.
+struct Awaited {
+    bytes: usize,
+    until: Pin<Box<Sleep>>,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, cut: CancellationToken) -> Self {
-        Self { stream, cut: Box::pin(cut.cancelled_owned()) }
+    pub(super) fn new(
+        stream: TcpStream,
+        permit: OwnedSemaphorePermit,
+        patience: Patience,
+        cut: CancellationToken,
+    ) -> Self {
+        let until = Box::pin(tokio::time::sleep(patience.time));
+        let awaited = Some(Awaited { bytes: patience.bytes, until });
+        Self { stream, awaited, cut: Box::pin(cut.cancelled_owned()), _permit: permit }
     }
 
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        let late = |awaited: &mut Awaited| awaited.until.as_mut().poll(context).is_ready();
+        if self.awaited.as_mut().is_some_and(late) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         match self.cut.as_mut().poll(context) {
             Poll::Pending => Ok(()),
             Poll::Ready(()) => Err(io::ErrorKind::ConnectionAborted.into()),
         }
+    }
+
+    /// Counts what was said.
+    fn heard(&mut self, bytes: usize) {
+        self.awaited = self
+            .awaited
+            .take()
+            .filter(|awaited| awaited.bytes > bytes)
+            .map(|awaited| Awaited { bytes: awaited.bytes - bytes, ..awaited });
     }
 }
 
@@ -99,7 +125,10 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check(context)?;
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.heard(buffer.filled().len().saturating_sub(before));
+        read
     }
 }
 

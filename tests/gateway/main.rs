@@ -15,6 +15,7 @@ mod errors;
 mod frames;
 mod health;
 mod limits;
+mod load;
 mod logs;
 mod messages;
 mod metadata;
