@@ -1,0 +1,118 @@
+//! Who is let in, for how long without a word, and what becomes of those for whom there is no room.
+
+use crate::frames;
+use crate::frames::Peer;
+use crate::rig::Rig;
+use crate::rig::Setup;
+use crate::rig::create;
+use oci_backup_gateway::server;
+use std::net::SocketAddr;
+use std::time::Duration;
+use std::time::Instant;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+/// How long it took until the other side closed the connection.
+async fn closed_after(mut stream: impl AsyncRead + Unpin) -> Duration {
+    let began = Instant::now();
+    let mut said = Vec::new();
+    // Reset or closed: both end it.
+    let _ = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut said)).await.unwrap();
+    began.elapsed()
+}
+
+async fn impatient(first_bytes_timeout: Duration) -> Rig {
+    let server = server::Config { first_bytes_timeout, ..Setup::default().server };
+    Rig::with(Setup { server, ..Setup::default() }).await
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_are_closed_in_time_and_no_other_is() {
+    let timeout = Duration::from_millis(600);
+    let rig = impatient(timeout).await;
+    let mut silent = JoinSet::new();
+    for at in 0..400 {
+        let mut stream = TcpStream::connect(rig.server.address()).await.unwrap();
+        // Some say half of what they must.
+        stream.write_all(&frames::PREFACE[..at % frames::PREFACE.len()]).await.unwrap();
+        silent.spawn(closed_after(stream));
+    }
+    let mut peer = Peer::connect(rig.server.address()).await;
+    let lived = silent.join_all().await;
+    let (least, most) = (lived.iter().min().unwrap(), lived.iter().max().unwrap());
+    assert!(*least > timeout / 2 && *most < timeout + Duration::from_secs(1), "{least:?} to {most:?}");
+    peer.settle().await.expect("who has said what it must may be silent");
+    rig.caller.clone().create_volume_backup(create()).await.expect("and so may a caller");
+}
+
+#[tokio::test]
+async fn who_says_its_first_words_one_by_one_gets_no_more_time() {
+    let timeout = Duration::from_millis(400);
+    let rig = impatient(timeout).await;
+    let (reading, mut writing) = TcpStream::connect(rig.server.address()).await.unwrap().into_split();
+    let closed = tokio::spawn(closed_after(reading));
+    for byte in &frames::PREFACE[1..] {
+        let _ = writing.write_all(&[*byte]).await;
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    let lived = closed.await.unwrap();
+    assert!(lived < timeout + Duration::from_millis(400), "{lived:?}");
+}
+
+/// Whether a connection is served now.
+async fn is_served(gateway: SocketAddr) -> bool {
+    let mut peer = Peer::connect(gateway).await;
+    peer.send(&frames::frame(frames::PING, 0, 0, b"are-you?")).await;
+    peer.next_of(frames::PING).await.is_some()
+}
+
+#[tokio::test]
+async fn a_connection_too_many_is_closed_at_once_until_another_has_gone() {
+    // The rig's caller has one.
+    let server = server::Config { max_connections: 3, ..Setup::default().server };
+    let rig = Rig::with(Setup { server, ..Setup::default() }).await;
+    let gateway = rig.server.address();
+    let mut within = [Peer::connect(gateway).await, Peer::connect(gateway).await];
+    for peer in &mut within {
+        peer.settle().await.unwrap();
+    }
+    for _ in 0..50 {
+        let too_many = TcpStream::connect(gateway).await.unwrap();
+        let lived = closed_after(too_many).await;
+        assert!(lived < Duration::from_millis(500), "{lived:?}");
+    }
+    for peer in &mut within {
+        peer.settle().await.expect("those who are in stay in");
+    }
+    rig.caller.clone().create_volume_backup(create()).await.unwrap();
+    drop(within);
+    let began = Instant::now();
+    while !is_served(gateway).await {
+        assert!(began.elapsed() < Duration::from_secs(1), "there is room again");
+    }
+}
+
+#[tokio::test]
+async fn the_admin_listener_has_room_for_64_and_ten_seconds_for_each() {
+    let rig = Rig::start().await;
+    let admin = rig.server.admin_address();
+    let mut within = JoinSet::new();
+    for _ in 0..64 {
+        let mut stream = TcpStream::connect(admin).await.unwrap();
+        stream.write_all(b"GET /livez HTTP/1.1\r\n").await.unwrap();
+        within.spawn(async move {
+            let began = tokio::time::Instant::now();
+            closed_after(stream).await;
+            began.elapsed()
+        });
+    }
+    let lived = closed_after(TcpStream::connect(admin).await.unwrap()).await;
+    assert!(lived < Duration::from_millis(500), "{lived:?}");
+    tokio::time::pause();
+    for lived in within.join_all().await {
+        assert!((9..=11).contains(&lived.as_secs()), "{lived:?}");
+    }
+}
