@@ -7,12 +7,21 @@ use crate::process::program;
 use crate::process::program_within;
 use crate::serve::create;
 use crate::upstream::Upstream;
+use oci_backup_gateway::pb;
+use oci_backup_gateway::pb::backup_service_client::BackupServiceClient;
 use serde_json::Value;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tonic::Code;
+use tonic::transport::Channel;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 
 const CREATE: &str = "/ocibackup.v1.BackupService/CreateVolumeBackup";
 const SERVE: &str = "serve --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0";
@@ -92,28 +101,21 @@ async fn until_served(address: SocketAddr) {
     create(address, "ocid1.volume.oc1.iad.one").await.unwrap();
 }
 
-/// Opens streams on a connection of its own, each with a message that has yet to end, and tells what was refused.
-async fn streams(gateway: SocketAddr, count: usize) -> (Peer, usize) {
+/// Opens streams on a connection of its own, each with a message that has yet to end, and counts what is refused.
+async fn streams(gateway: SocketAddr, count: usize, refused: Arc<AtomicUsize>) {
     let mut peer = Peer::connect(gateway).await;
-    let mut ended = 0;
+    // The window is told by then, and all of them fit into it.
+    peer.settle().await.unwrap();
     for stream in frames::streams().take(count) {
-        // All of them fit into the connection's window.
-        let part =
-            frames::frame(frames::DATA, 0, stream, &[&[0, 0, 0, 0x40, 0][..], &[0; 8 * 1024]].concat());
+        let part = [&[0, 0, 0, 0x40, 0][..], &[0; 8 * 1024]].concat();
+        let part = frames::frame(frames::DATA, 0, stream, &part);
         peer.send(&[frames::call(stream, CREATE, &[], 0), part].concat()).await;
     }
-    peer.send(&frames::frame(frames::PING, 0, 0, b"all-sent")).await;
-    loop {
-        let frame = peer.next().await.expect("the connection lives");
-        match frame.kind {
-            frames::HEADERS => {
-                assert_eq!(frame.flags & frames::END_STREAM, frames::END_STREAM, "{frame:?}");
-                ended += 1;
-            }
-            frames::PING if frame.flags == frames::ACK => return (peer, ended),
-            _ => {}
-        }
+    while let Some(frame) = peer.next().await {
+        let ended = frame.kind == frames::HEADERS && frame.flags & frames::END_STREAM != 0;
+        refused.fetch_add(usize::from(ended), Ordering::Relaxed);
     }
+    panic!("a connection outlives its calls");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,14 +124,64 @@ async fn ten_thousand_streams_over_a_hundred_connections_stay_within_their_memor
     let mut serve = upstream.sign_in(program(SERVE)).start();
     let gateway = serve.address();
     serve.logged("readiness");
-    let mut all = JoinSet::new();
-    for _ in 0..100 {
-        all.spawn(streams(gateway, 100));
+    let refused = Arc::new(AtomicUsize::new(0));
+    let all: JoinSet<()> = (0..100).map(|_| streams(gateway, 100, Arc::clone(&refused))).collect();
+    let began = Instant::now();
+    while refused.load(Ordering::Relaxed) < 10_000 - 1024 {
+        assert!(began.elapsed() < Duration::from_secs(30), "{refused:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let all = all.join_all().await;
-    let refused: usize = all.iter().map(|(_peer, refused)| refused).sum();
-    println!("{refused} refused, {} KiB", serve.memory("VmHWM"));
-    assert_eq!(all.len(), 100);
+    assert_eq!((refused.load(Ordering::Relaxed), all.len()), (10_000 - 1024, 100));
+    let peak = serve.memory("VmHWM");
+    println!("{peak} KiB after {:?}", began.elapsed());
+    assert!(peak <= 256 * 1024, "{peak} KiB");
+    assert!(is_open(&mut Peer::connect(gateway).await).await);
     drop(all);
     until_served(gateway).await;
+}
+
+/// A caller who comes back as soon as it is answered.
+async fn insist(mut caller: BackupServiceClient<Channel>, served: Arc<AtomicUsize>) {
+    for at in 0.. {
+        let volume_id = format!("ocid1.volume.oc1.iad.{at}");
+        let request = pb::CreateVolumeBackupRequest { volume_id, ..Default::default() };
+        match caller.create_volume_backup(request).await {
+            Err(status) if status.code() == Code::ResourceExhausted => {}
+            _served => drop(served.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_answers_while_five_times_as_many_call_as_there_is_room_for() {
+    let upstream = Upstream::start().await;
+    let mut serve = upstream.sign_in(program(&format!("{SERVE} --max-in-flight 64"))).start();
+    let url = format!("http://{}", serve.address());
+    serve.logged("readiness");
+    let served = Arc::new(AtomicUsize::new(0));
+    let mut storm = JoinSet::new();
+    for _ in 0..10 {
+        let caller = BackupServiceClient::connect(url.clone()).await.unwrap();
+        for _ in 0..32 {
+            storm.spawn(insist(caller.clone(), Arc::clone(&served)));
+        }
+    }
+    let times = std::thread::spawn(move || probes(url)).join().unwrap();
+    println!("{:?} {served:?}", [0, 50, 90, 99].map(|part| times[times.len() * part / 100]));
+    println!("{}", lines(&serve, "call").len());
+}
+
+/// How long so many health checks take, in order; on a thread of their own, so that only the gateway is measured.
+#[tokio::main(flavor = "current_thread")]
+async fn probes(url: String) -> Vec<Duration> {
+    let mut health = HealthClient::new(Channel::from_shared(url).unwrap().connect().await.unwrap());
+    let mut times = Vec::new();
+    for _ in 0..200 {
+        let began = Instant::now();
+        health.check(HealthCheckRequest::default()).await.unwrap();
+        times.push(began.elapsed());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    times.sort();
+    times
 }
