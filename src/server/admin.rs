@@ -5,6 +5,7 @@ use super::accept::Terms;
 use super::connection::Patience;
 use super::readiness::Readiness;
 use super::readiness::State;
+use crate::telemetry;
 use axum::Router;
 use axum::routing::get;
 use http::StatusCode;
@@ -44,7 +45,11 @@ async fn metrics() -> ([(http::HeaderName, &'static str); 1], String) {
     let text = format!(
         "# HELP gateway_build_info What is running.\n\
          # TYPE gateway_build_info gauge\n\
-         gateway_build_info{{version=\"{version}\",revision=\"{revision}\"}} 1\n"
+         gateway_build_info{{version=\"{version}\",revision=\"{revision}\"}} 1\n\
+         # HELP gateway_log_lines_dropped_total Lines of the log that its reader had no room for.\n\
+         # TYPE gateway_log_lines_dropped_total counter\n\
+         gateway_log_lines_dropped_total {}\n",
+        telemetry::dropped_lines()
     );
     (content_type, text)
 }

@@ -96,7 +96,7 @@ async fn idle_connections_take_at_most_half_of_the_descriptors() {
 async fn until_served(address: SocketAddr) {
     let began = Instant::now();
     while !is_open(&mut Peer::connect(address).await).await {
-        assert!(began.elapsed() < Duration::from_secs(1), "there is room again");
+        assert!(began.elapsed() < Duration::from_secs(3), "there is room again");
     }
     create(address, "ocid1.volume.oc1.iad.one").await.unwrap();
 }
@@ -155,20 +155,24 @@ async fn insist(mut caller: BackupServiceClient<Channel>, served: Arc<AtomicUsiz
 #[tokio::test(flavor = "multi_thread")]
 async fn health_answers_while_five_times_as_many_call_as_there_is_room_for() {
     let upstream = Upstream::start().await;
-    let mut serve = upstream.sign_in(program(&format!("{SERVE} --max-in-flight 64"))).start();
+    let mut serve = upstream.sign_in(program(&format!("{SERVE} --max-in-flight 8"))).start();
     let url = format!("http://{}", serve.address());
     serve.logged("readiness");
     let served = Arc::new(AtomicUsize::new(0));
     let mut storm = JoinSet::new();
-    for _ in 0..10 {
+    for _ in 0..4 {
         let caller = BackupServiceClient::connect(url.clone()).await.unwrap();
-        for _ in 0..32 {
+        for _ in 0..10 {
             storm.spawn(insist(caller.clone(), Arc::clone(&served)));
         }
     }
     let times = std::thread::spawn(move || probes(url)).join().unwrap();
-    println!("{:?} {served:?}", [0, 50, 90, 99].map(|part| times[times.len() * part / 100]));
-    println!("{}", lines(&serve, "call").len());
+    let slowest = times[times.len() * 99 / 100];
+    println!("{:?} in the middle, {slowest:?}, {served:?} calls served", times[times.len() / 2]);
+    // 50 ms in a release build that has its processors to itself (`cargo bench --bench whole_calls -- storm`).
+    assert!(slowest < Duration::from_secs(1), "{times:?}");
+    let refused = |line: &Value| line["code"] == "RESOURCE_EXHAUSTED";
+    assert!(lines(&serve, "call").iter().any(refused) && served.load(Ordering::Relaxed) > 0);
 }
 
 /// How long so many health checks take, in order; on a thread of their own, so that only the gateway is measured.
@@ -176,7 +180,7 @@ async fn health_answers_while_five_times_as_many_call_as_there_is_room_for() {
 async fn probes(url: String) -> Vec<Duration> {
     let mut health = HealthClient::new(Channel::from_shared(url).unwrap().connect().await.unwrap());
     let mut times = Vec::new();
-    for _ in 0..200 {
+    for _ in 0..60 {
         let began = Instant::now();
         health.check(HealthCheckRequest::default()).await.unwrap();
         times.push(began.elapsed());

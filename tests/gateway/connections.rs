@@ -34,7 +34,7 @@ async fn connections_that_say_nothing_are_closed_in_time_and_no_other_is() {
     let timeout = Duration::from_millis(600);
     let rig = impatient(timeout).await;
     let mut silent = JoinSet::new();
-    for at in 0..400 {
+    for at in 0..500 {
         let mut stream = TcpStream::connect(rig.server.address()).await.unwrap();
         // Some say half of what they must.
         stream.write_all(&frames::PREFACE[..at % frames::PREFACE.len()]).await.unwrap();
