@@ -11,6 +11,7 @@ use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -37,28 +38,38 @@ pub(super) fn server(max_connection_age: Duration) -> tonic::transport::Server {
         .max_connection_age(jittered(max_connection_age))
 }
 
+const OLDEST: f64 = 1.1;
+
 /// ±10 %, so that replicas which started together do not shed their connections together.
 fn jittered(age: Duration) -> Duration {
-    age.mul_f64(rand::random_range(0.9..=1.1))
+    age.mul_f64(rand::random_range(2.0 - OLDEST..=OLDEST))
 }
 
-/// How long a connection may take to say so many bytes.
+/// How long a connection may last.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
+    /// So many bytes ...
     bytes: usize,
+    /// ... must have come by then.
     time: Duration,
+    /// And all that comes after them may take this long.
+    rest: Duration,
 }
 
+/// After the age at which a connection is asked to go, and the longest deadline, its last calls have ended.
+const GRACE: Duration = Duration::from_secs(5);
+
 impl Patience {
-    /// For the words that every HTTP/2 connection begins with (RFC 9113, 3.4): keepalive begins after them.
-    pub(super) const fn for_the_preface(time: Duration) -> Self {
+    /// For HTTP/2: `time` for the words that every connection begins with (RFC 9113, 3.4), as keepalive begins after
+    /// them; and an end for peers who take no answer and do not go when they are asked to.
+    pub(super) fn of_http2(time: Duration, max_connection_age: Duration, max_deadline: Duration) -> Self {
         const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-        Self { bytes: PREFACE.len(), time }
+        Self { bytes: PREFACE.len(), time, rest: max_connection_age.mul_f64(OLDEST) + max_deadline + GRACE }
     }
 
     /// For all that a connection will ever say.
     pub(super) const fn for_everything(time: Duration) -> Self {
-        Self { bytes: usize::MAX, time }
+        Self { bytes: usize::MAX, time, rest: Duration::ZERO }
     }
 }
 
@@ -66,15 +77,10 @@ impl Patience {
 /// silent peer, or one with an endless stream, cannot hold up the end of the process. It is counted while it lives.
 pub(super) struct Connection {
     stream: TcpStream,
-    awaited: Option<Awaited>,
+    patience: Patience,
+    end: Pin<Box<Sleep>>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     _permit: OwnedSemaphorePermit,
-}
-
-/// What a connection has yet to say, and until when.
-struct Awaited {
-    bytes: usize,
-    until: Pin<Box<Sleep>>,
 }
 
 impl Connection {
@@ -84,14 +90,12 @@ impl Connection {
         patience: Patience,
         cut: CancellationToken,
     ) -> Self {
-        let until = Box::pin(tokio::time::sleep(patience.time));
-        let awaited = Some(Awaited { bytes: patience.bytes, until });
-        Self { stream, awaited, cut: Box::pin(cut.cancelled_owned()), _permit: permit }
+        let end = Box::pin(tokio::time::sleep(patience.time));
+        Self { stream, patience, end, cut: Box::pin(cut.cancelled_owned()), _permit: permit }
     }
 
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        let late = |awaited: &mut Awaited| awaited.until.as_mut().poll(context).is_ready();
-        if self.awaited.as_mut().is_some_and(late) {
+        if self.end.as_mut().poll(context).is_ready() {
             return Err(io::ErrorKind::TimedOut.into());
         }
         match self.cut.as_mut().poll(context) {
@@ -100,13 +104,15 @@ impl Connection {
         }
     }
 
-    /// Counts what was said.
+    /// Counts what came, until it has said what it must.
     fn heard(&mut self, bytes: usize) {
-        self.awaited = self
-            .awaited
-            .take()
-            .filter(|awaited| awaited.bytes > bytes)
-            .map(|awaited| Awaited { bytes: awaited.bytes - bytes, ..awaited });
+        let Patience { bytes: awaited, rest, .. } = &mut self.patience;
+        if *awaited > 0 {
+            *awaited = awaited.saturating_sub(bytes);
+            if *awaited == 0 {
+                self.end.as_mut().reset(Instant::now() + *rest);
+            }
+        }
     }
 }
 

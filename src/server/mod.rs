@@ -118,7 +118,8 @@ impl Server {
         let routes = layers::around(routes(client.clone()), config.deadlines, entrance).add_service(health);
         let routes = reflected(routes, config.reflection)?;
         let (stop_accepting, cut_connections) = (CancellationToken::new(), CancellationToken::new());
-        let patience = Patience::for_the_preface(config.first_bytes_timeout);
+        let patience =
+            Patience::of_http2(config.first_bytes_timeout, config.max_connection_age, config.deadlines.max);
         let terms = Terms { connections: config.max_connections, patience };
         let incoming = Incoming::new(listener, terms, cut_connections.clone());
         let until = stop_accepting.clone().cancelled_owned();

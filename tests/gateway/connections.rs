@@ -2,10 +2,13 @@
 
 use crate::frames;
 use crate::frames::Peer;
+use crate::raw;
+use crate::raw::CREATE_VOLUME_BACKUP;
 use crate::rig::Rig;
 use crate::rig::Setup;
 use crate::rig::create;
 use oci_backup_gateway::server;
+use prost::Message;
 use std::net::SocketAddr;
 use std::time::Duration;
 use std::time::Instant;
@@ -115,4 +118,32 @@ async fn the_admin_listener_has_room_for_64_and_ten_seconds_for_each() {
     for lived in within.join_all().await {
         assert!((9..=11).contains(&lived.as_secs()), "{lived:?}");
     }
+}
+
+#[tokio::test]
+async fn who_takes_no_answer_and_does_not_go_when_asked_to_is_cut_after_the_last_deadline() {
+    let rig = Rig::start().await;
+    let mut peer = Peer::connect(rig.server.address()).await;
+    // SETTINGS_INITIAL_WINDOW_SIZE = 0 (RFC 9113, 6.5.2): not one byte of an answer may be sent.
+    peer.send(&frames::frame(frames::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])).await;
+    peer.send(&frames::call(1, CREATE_VOLUME_BACKUP, &[], 0)).await;
+    let message = raw::frame(&create().encode_to_vec());
+    peer.send(&frames::frame(frames::DATA, frames::END_STREAM, 1, &message)).await;
+    peer.next_of(frames::HEADERS).await.unwrap();
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    let mut asked = None;
+    while let Some(frame) = peer.next().await {
+        match frame.kind {
+            frames::PING if frame.flags == 0 => {
+                peer.send(&frames::frame(frames::PING, frames::ACK, 0, &frame.payload)).await;
+            }
+            frames::GOAWAY => asked = asked.or(Some(began.elapsed())),
+            _ => {}
+        }
+    }
+    // 15 minutes, ±10 %; then the oldest age, 60 s for the longest deadline, and 5 s.
+    let (asked, cut) = (asked.unwrap().as_secs(), began.elapsed().as_secs());
+    assert!((809..=991).contains(&asked), "{asked} s");
+    assert!((1053..=1057).contains(&cut), "{cut} s");
 }
