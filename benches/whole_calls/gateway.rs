@@ -30,12 +30,18 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts one and returns when it listens. Every layer is as in production; only the upstream is `upstream`.
     pub(crate) fn start(config_file: &Path, upstream: SocketAddr) -> Outcome<Self> {
+        Self::start_with(config_file, upstream, &[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn start_with(config_file: &Path, upstream: SocketAddr, more: &[&str]) -> Outcome<Self> {
         let mut process = Command::new(env!("CARGO_BIN_EXE_oci-backup-gateway"))
             .arg("serve")
             .arg("--config-file")
             .arg(config_file)
             .args(["--endpoint", &format!("http://{upstream}")])
             .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json"])
+            .args(more)
             .stderr(Stdio::piped())
             .spawn()?;
         let log = process.stderr.take().map(BufReader::new);

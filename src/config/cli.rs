@@ -3,6 +3,7 @@
 use super::Given;
 use super::environment;
 use super::value::address;
+use super::value::count;
 use super::value::duration;
 use super::value::proxy;
 use super::value::region;
@@ -133,6 +134,14 @@ pub struct Listen {
     /// Do not serve the proto by gRPC reflection
     #[arg(long, env = "GATEWAY_NO_REFLECTION", action = ArgAction::SetTrue, value_parser = switch)]
     pub no_reflection: bool,
+    /// The most calls in flight; more are refused at once, to be tried again
+    #[arg(long, env = "GATEWAY_MAX_IN_FLIGHT", value_name = "COUNT", default_value = "1024",
+        value_parser = count, help_heading = "Load")]
+    pub max_in_flight: usize,
+    /// The most connections; more are closed at once [default: half of the limit of file descriptors]
+    #[arg(long, env = "GATEWAY_MAX_CONNECTIONS", value_name = "COUNT", value_parser = count,
+        help_heading = "Load")]
+    pub max_connections: Option<usize>,
     /// The deadline of callers who give none [default: 30s, or the longest if that is less]
     #[arg(long, env = "GATEWAY_DEFAULT_DEADLINE", value_name = "DURATION", value_parser = duration,
         help_heading = "Time")]

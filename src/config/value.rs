@@ -20,6 +20,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "a duration such as 500ms, 30s or 15m is expected, at most 24h".to_owned())
 }
 
+/// A number of things; more than a million are a mistake.
+pub(super) fn count(text: &str) -> Result<usize, &'static str> {
+    let parsed = text.parse().ok().filter(|count| (1..=1_000_000).contains(count));
+    parsed.ok_or("a whole number from 1 to 1000000 is expected")
+}
+
 /// An address to listen on, or to ask.
 pub(super) fn address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_invalid| "an IP address with a port such as 127.0.0.1:50051 is expected")
@@ -62,6 +68,14 @@ mod tests {
         }
         for text in ["", "0s", "-1s", "30", "1d1", "25h", "soon", "99999999999999999999h"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_count_is_a_whole_number_that_makes_sense() {
+        assert_eq!((count("1"), count("1000000")), (Ok(1), Ok(1_000_000)));
+        for text in ["", "0", "-1", "1.5", "1000001", "1k", "many", "99999999999999999999999"] {
+            assert!(count(text).is_err(), "{text}");
         }
     }
 

@@ -29,6 +29,8 @@ use http::header;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::SystemTime;
+use tokio::sync::Semaphore;
+use tokio::sync::SemaphorePermit;
 
 const OPC_REQUEST_ID: HeaderName = HeaderName::from_static("opc-request-id");
 const OPC_RETRY_TOKEN: HeaderName = HeaderName::from_static("opc-retry-token");
@@ -48,6 +50,8 @@ pub(super) struct Caller {
     pub(super) client_info: HeaderValue,
     pub(super) region: Arc<str>,
     pub(super) regions: Regions,
+    /// Turns at signing, one per processor.
+    pub(super) signing: Semaphore,
 }
 
 /// What OCI answered, with what its headers said about it.
@@ -97,8 +101,10 @@ impl Caller {
         timeout: Duration,
     ) -> Result<Answer<O::Output>, Failure> {
         let credentials = self.credentials.provide().await.map_err(Cause::Credentials)?;
+        let turn = self.turn().await?;
         let signed_at = self.clock.now();
         let http = self.sign(request, request_id, credentials.identity(), signed_at)?;
+        drop(turn);
         let limits = Limits { timeout: timeout.min(self.attempt_timeout), max_body: request.max_answer };
         let (head, body) = self.http.send(http, limits).await.map_err(Cause::Transport)?.into_parts();
         self.classify(operation, head.status, &head.headers, body)
@@ -115,6 +121,15 @@ impl Caller {
                 opc_request_id: answered_id(&head.headers),
                 cause: Arc::new(cause),
             })
+    }
+
+    /// A turn at signing, after all that is short. A signature takes longer than anything else here: if all that
+    /// are due stood in the runtime's queue, a health check would stand behind them. So they wait for their turn
+    /// outside it, and whoever has one lets everybody in the queue go first.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, Cause> {
+        let turn = self.signing.acquire().await;
+        tokio::task::yield_now().await;
+        turn.map_err(|_closed| Cause::Internal("nobody signs any more"))
     }
 
     fn sign(

@@ -41,8 +41,11 @@ use flights::Flights;
 use http::HeaderValue;
 use probe::Probe;
 use request_id::RequestId;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
 use tokio::sync::watch;
 use volume_backup::CreateVolumeBackup;
 use volume_backup::GetVolumeBackup;
@@ -81,12 +84,15 @@ pub struct Call {
     pub deadline: Deadline,
     /// The call's name in everybody's logs.
     pub request_id: RequestId,
+    /// Held until the call's last attempt has ended.
+    pub permit: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl Default for Call {
     /// A call that came with nothing.
     fn default() -> Self {
-        Self { deadline: Deadline::after(Duration::from_secs(30)), request_id: RequestId::generate() }
+        let deadline = Deadline::after(Duration::from_secs(30));
+        Self { deadline, request_id: RequestId::generate(), permit: None }
     }
 }
 
@@ -119,6 +125,7 @@ impl Client {
             client_info: HeaderValue::from_static(USER_AGENT),
             region: config.region.into(),
             regions: config.regions,
+            signing: Semaphore::new(processors()),
         };
         Self {
             caller: Arc::new(caller),
@@ -175,6 +182,10 @@ impl Client {
     pub async fn probe(&self, input: Probe, call: Call) -> Result<(), Error> {
         self.read(input, call).await.map(|_nothing| ())
     }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 /// What requests call themselves, and what `opc-client-info` says.

@@ -1,20 +1,30 @@
 //! The admin listener: for probes, scrapers and people, over plain HTTP.
 
+use super::accept::Incoming;
+use super::accept::Terms;
+use super::connection::Patience;
 use super::readiness::Readiness;
 use super::readiness::State;
+use crate::telemetry;
 use axum::Router;
 use axum::routing::get;
 use http::StatusCode;
+use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Probes ask one question and leave; whoever has not by then, or comes with many, is no probe.
+const TERMS: Terms = Terms { connections: 64, patience: Patience::for_everything(Duration::from_secs(10)) };
 
 /// Serves until the task is ended.
-pub(super) async fn serve(listener: TcpListener, readiness: Readiness) {
+pub(super) async fn serve(listener: TcpListener, readiness: Readiness, cut: CancellationToken) {
     let router = Router::new()
         // Never touches OCI: a restart would not help it.
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(move || readyz(readiness.clone())))
         .route("/metrics", get(metrics));
-    if let Err(error) = axum::serve(listener, router).await {
+    let incoming = Incoming::new(listener, TERMS, cut);
+    if let Err(error) = axum::serve(incoming, router).await {
         tracing::error!(%error, "the admin listener ended");
     }
 }
@@ -35,7 +45,11 @@ async fn metrics() -> ([(http::HeaderName, &'static str); 1], String) {
     let text = format!(
         "# HELP gateway_build_info What is running.\n\
          # TYPE gateway_build_info gauge\n\
-         gateway_build_info{{version=\"{version}\",revision=\"{revision}\"}} 1\n"
+         gateway_build_info{{version=\"{version}\",revision=\"{revision}\"}} 1\n\
+         # HELP gateway_log_lines_dropped_total Lines of the log that its reader had no room for.\n\
+         # TYPE gateway_log_lines_dropped_total counter\n\
+         gateway_log_lines_dropped_total {}\n",
+        telemetry::dropped_lines()
     );
     (content_type, text)
 }

@@ -9,14 +9,14 @@ use std::time::Duration;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
-use tokio::net::TcpListener;
 use tokio::net::TcpStream;
-use tokio_stream::Stream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::transport::server::Connected;
 use tonic::transport::server::TcpConnectInfo;
-use tonic::transport::server::TcpIncoming;
 
 /// A server with every limit set.
 pub(super) fn server(max_connection_age: Duration) -> tonic::transport::Server {
@@ -38,48 +38,80 @@ pub(super) fn server(max_connection_age: Duration) -> tonic::transport::Server {
         .max_connection_age(jittered(max_connection_age))
 }
 
+const OLDEST: f64 = 1.1;
+
 /// ±10 %, so that replicas which started together do not shed their connections together.
 fn jittered(age: Duration) -> Duration {
-    age.mul_f64(rand::random_range(0.9..=1.1))
+    age.mul_f64(rand::random_range(2.0 - OLDEST..=OLDEST))
 }
 
-/// Accepted connections, each of which ends when `cut` is cancelled.
-pub(super) struct Incoming {
-    accepted: TcpIncoming,
-    cut: CancellationToken,
+/// How long a connection may last.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// So many bytes ...
+    bytes: usize,
+    /// ... must have come by then.
+    time: Duration,
+    /// And all that comes after them may take this long.
+    rest: Duration,
 }
 
-impl Incoming {
-    pub(super) fn new(listener: TcpListener, cut: CancellationToken) -> Self {
-        Self { accepted: TcpIncoming::from(listener).with_nodelay(Some(true)), cut }
+/// After the age at which a connection is asked to go, and the longest deadline, its last calls have ended.
+const GRACE: Duration = Duration::from_secs(5);
+
+impl Patience {
+    /// For HTTP/2: `time` for the words that every connection begins with (RFC 9113, 3.4), as keepalive begins after
+    /// them; and an end for peers who take no answer and do not go when they are asked to.
+    pub(super) fn of_http2(time: Duration, max_connection_age: Duration, max_deadline: Duration) -> Self {
+        const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        Self { bytes: PREFACE.len(), time, rest: max_connection_age.mul_f64(OLDEST) + max_deadline + GRACE }
+    }
+
+    /// For all that a connection will ever say.
+    pub(super) const fn for_everything(time: Duration) -> Self {
+        Self { bytes: usize::MAX, time, rest: Duration::ZERO }
     }
 }
 
-impl Stream for Incoming {
-    type Item = io::Result<Connection>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let accepted = Pin::new(&mut self.accepted).poll_next(context);
-        accepted.map_ok(|stream| Connection::new(stream, self.cut.clone()))
-    }
-}
-
-/// A connection that can be cut from outside: a silent peer, or one with an endless stream, cannot hold up
-/// the end of the process.
+/// A connection that ends when its peer takes too long to say what it must, and that can be cut from outside: a
+/// silent peer, or one with an endless stream, cannot hold up the end of the process. It is counted while it lives.
 pub(super) struct Connection {
     stream: TcpStream,
+    patience: Patience,
+    end: Pin<Box<Sleep>>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, cut: CancellationToken) -> Self {
-        Self { stream, cut: Box::pin(cut.cancelled_owned()) }
+    pub(super) fn new(
+        stream: TcpStream,
+        permit: OwnedSemaphorePermit,
+        patience: Patience,
+        cut: CancellationToken,
+    ) -> Self {
+        let end = Box::pin(tokio::time::sleep(patience.time));
+        Self { stream, patience, end, cut: Box::pin(cut.cancelled_owned()), _permit: permit }
     }
 
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        if self.end.as_mut().poll(context).is_ready() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         match self.cut.as_mut().poll(context) {
             Poll::Pending => Ok(()),
             Poll::Ready(()) => Err(io::ErrorKind::ConnectionAborted.into()),
+        }
+    }
+
+    /// Counts what came, until it has said what it must.
+    fn heard(&mut self, bytes: usize) {
+        let Patience { bytes: awaited, rest, .. } = &mut self.patience;
+        if *awaited > 0 {
+            *awaited = awaited.saturating_sub(bytes);
+            if *awaited == 0 {
+                self.end.as_mut().reset(Instant::now() + *rest);
+            }
         }
     }
 }
@@ -99,7 +131,10 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check(context)?;
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.heard(buffer.filled().len().saturating_sub(before));
+        read
     }
 }
 

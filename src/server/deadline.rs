@@ -39,7 +39,8 @@ pub(super) async fn enforce(State(config): State<Config>, mut request: Request, 
     if !deadline.allows_attempt() {
         return layers::refuse(Refusal::Deadline, &operation, &request_id);
     }
-    request.extensions_mut().insert(oci::Call { deadline, request_id: request_id.clone() });
+    let permit = request.extensions_mut().remove::<layers::Place>();
+    request.extensions_mut().insert(oci::Call { deadline, request_id: request_id.clone(), permit });
     let end = deadline.answer_by() + AFTER_THE_HANDLER;
     match tokio::time::timeout_at(end, next.run(request)).await {
         Ok(response) => response,

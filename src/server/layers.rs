@@ -18,8 +18,11 @@ use http::HeaderName;
 use http::HeaderValue;
 use std::any::Any;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tonic::transport::server::TcpConnectInfo;
@@ -28,7 +31,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
 /// Wraps `routes`; health and reflection are added around it, and are none of these layers' business.
-pub(super) fn around(routes: Routes, deadlines: deadline::Config, calls: TaskTracker) -> Routes {
+pub(super) fn around(routes: Routes, deadlines: deadline::Config, entrance: Entrance) -> Routes {
     let router = routes
         .into_axum_router()
         // Innermost, so that everything outside sees its answer: the caller's deadline.
@@ -36,21 +39,45 @@ pub(super) fn around(routes: Routes, deadlines: deadline::Config, calls: TaskTra
         // A panic ends one call, with an answer; tonic would reset the stream.
         .layer(CatchPanicLayer::custom(panicked))
         // Outermost, so that it sees what any of them answers: one name, one line, the contract's words.
-        .layer(from_fn_with_state(calls, observe));
+        .layer(from_fn_with_state(entrance, observe));
     Routes::from(router)
+}
+
+/// A place among the calls in flight. Whoever works for the call holds it, as the work may outlive the caller.
+pub(super) type Place = Arc<OwnedSemaphorePermit>;
+
+/// Where calls come in, and how many may be in flight.
+#[derive(Clone)]
+pub(super) struct Entrance {
+    calls: TaskTracker,
+    places: Arc<Semaphore>,
+}
+
+impl Entrance {
+    /// Counts in `calls`, which a drain waits for.
+    pub(super) fn new(max_in_flight: usize, calls: TaskTracker) -> Self {
+        Self { calls, places: Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS))) }
+    }
+
+    fn place(&self) -> Option<Place> {
+        Arc::clone(&self.places).try_acquire_owned().ok().map(Arc::new)
+    }
 }
 
 /// Counts the call, names it for everything below, and logs its answer as the caller gets it. One layer and not
 /// four: a layer costs boxes and copies.
-async fn observe(State(calls): State<TaskTracker>, mut request: Request, next: Next) -> Response {
+async fn observe(State(entrance): State<Entrance>, request: Request, next: Next) -> Response {
     // A drain waits for every call that came this far.
-    let _counted = calls.token();
+    let _counted = entrance.calls.token();
     let request_id = metadata::request_id(request.headers());
     let retry_token = metadata::told_retry_token(request.headers());
     let mut line = Line::begin(&request, &request_id);
     let operation = operation(&request);
-    request.extensions_mut().insert(request_id.clone());
-    let mut response = next.run(request).await;
+    let mut response = match entrance.place() {
+        Some(place) => next.run(named(request, &request_id, place)).await,
+        // Before the message is read and anything is signed.
+        None => refuse(Refusal::Overloaded, &operation, &request_id),
+    };
     // What tonic and the layers below answer by themselves gets the contract's words.
     if let Some(refusal) = status::refine(response.headers()) {
         let understood = response.headers_mut().remove(GRPC_ACCEPT_ENCODING);
@@ -66,6 +93,12 @@ async fn observe(State(calls): State<TaskTracker>, mut request: Request, next: N
     }
     line.end(response.headers());
     response
+}
+
+fn named(mut request: Request, request_id: &RequestId, place: Place) -> Request {
+    request.extensions_mut().insert(request_id.clone());
+    request.extensions_mut().insert(place);
+    request
 }
 
 /// What the panic said is in the log already; the answer comes from [`observe`], which knows the call.
@@ -166,8 +199,8 @@ mod tests {
         let routes = axum::Router::new().route("/test.Service/{method}", any(handler));
         let deadlines = deadline::Config { default: Duration::from_secs(5), max: Duration::from_secs(5) };
         let request = http::Request::post(path).header(OPC_REQUEST_ID, "mine").body(Body::empty()).unwrap();
-        let response =
-            around(Routes::from(routes), deadlines, TaskTracker::new()).oneshot(request).await.unwrap();
+        let entrance = Entrance::new(1, TaskTracker::new());
+        let response = around(Routes::from(routes), deadlines, entrance).oneshot(request).await.unwrap();
         let status = Status::from_header_map(response.headers()).unwrap();
         (response.headers().clone(), status)
     }

@@ -2,6 +2,7 @@
 //!
 //! It never decides anything about a backup.
 
+mod accept;
 mod admin;
 mod connection;
 pub mod deadline;
@@ -9,6 +10,7 @@ mod layers;
 mod readiness;
 mod shutdown;
 
+pub use accept::half_of_the_descriptors;
 pub use readiness::Tenancy;
 pub use shutdown::Drained;
 
@@ -17,7 +19,9 @@ use crate::oci;
 use crate::pb;
 use crate::pb::backup_service_server::BackupServiceServer;
 use crate::rpc;
-use connection::Incoming;
+use accept::Incoming;
+use accept::Terms;
+use connection::Patience;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +34,9 @@ use tonic::service::Routes;
 /// The longest request message; the largest valid one is a few KiB.
 const MAX_MESSAGE: usize = 64 * 1024;
 
+/// How long a connection may take to begin with HTTP/2's own words.
+pub const FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// What is served, where, and for how long.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -39,6 +46,12 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// What bounds a call.
     pub deadlines: deadline::Config,
+    /// The most calls in flight; health and reflection are none.
+    pub max_in_flight: usize,
+    /// The most connections.
+    pub max_connections: usize,
+    /// [`FIRST_BYTES_TIMEOUT`], but in tests.
+    pub first_bytes_timeout: Duration,
     /// After this time a connection is asked to make way for another, so that load spreads over replicas.
     pub max_connection_age: Duration,
     /// How long calls in flight may take to finish at the end.
@@ -101,17 +114,20 @@ impl Server {
         let (admin_listener, admin_address) = listen("--admin-listen", config.admin_listen).await?;
         let (readiness, health) = readiness::Readiness::new().await;
         let calls = TaskTracker::new();
-        let routes =
-            layers::around(routes(client.clone()), config.deadlines, calls.clone()).add_service(health);
+        let entrance = layers::Entrance::new(config.max_in_flight, calls.clone());
+        let routes = layers::around(routes(client.clone()), config.deadlines, entrance).add_service(health);
         let routes = reflected(routes, config.reflection)?;
         let (stop_accepting, cut_connections) = (CancellationToken::new(), CancellationToken::new());
-        let incoming = Incoming::new(listener, cut_connections.clone());
+        let patience =
+            Patience::of_http2(config.first_bytes_timeout, config.max_connection_age, config.deadlines.max);
+        let terms = Terms { connections: config.max_connections, patience };
+        let incoming = Incoming::new(listener, terms, cut_connections.clone());
         let until = stop_accepting.clone().cancelled_owned();
         let serving = connection::server(config.max_connection_age)
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, until);
         let background = [
-            tokio::spawn(admin::serve(admin_listener, readiness.clone())),
+            tokio::spawn(admin::serve(admin_listener, readiness.clone(), cut_connections.clone())),
             tokio::spawn(readiness.clone().follow(client, credentials, tenancy)),
         ];
         let grpc = tokio::spawn(serving);

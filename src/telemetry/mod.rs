@@ -4,6 +4,8 @@
 
 mod stderr;
 
+pub use stderr::dropped_lines;
+
 use std::io::IsTerminal;
 use stderr::Unwaiting;
 use tracing_subscriber::EnvFilter;

@@ -10,10 +10,20 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::TryLockError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// What a pipe that is ready takes without waiting (pipe(7), `PIPE_BUF` on Linux).
 const TAKEN_AT_ONCE: usize = 4096;
+
+/// Standard error is one for the whole process, and so is this.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// How many lines nobody read, and so nobody ever will.
+pub fn dropped_lines() -> u64 {
+    DROPPED.load(Ordering::Relaxed)
+}
 
 /// A writer that drops what would have to wait.
 ///
@@ -74,11 +84,16 @@ impl Write for Line<'_> {
 }
 
 fn write_without_waiting(stderr: &mut Stderr, bytes: &[u8]) -> io::Result<()> {
-    for part in bytes.chunks(TAKEN_AT_ONCE) {
+    let mut rest = bytes;
+    while !rest.is_empty() {
         if !has_room(stderr) {
+            let lines = rest.iter().filter(|byte| **byte == b'\n').count();
+            DROPPED.fetch_add(u64::try_from(lines).unwrap_or(u64::MAX), Ordering::Relaxed);
             break;
         }
+        let (part, after) = rest.split_at(rest.len().min(TAKEN_AT_ONCE));
         stderr.write_all(part)?;
+        rest = after;
     }
     Ok(())
 }

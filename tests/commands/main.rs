@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_types, reason = "callers read statuses; the ban is for who makes them")]
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a test ends where something is not as expected; clippy.toml knows only functions marked as tests"
@@ -11,9 +12,14 @@
 mod check;
 mod credentials;
 mod endpoints;
+mod floods;
+#[path = "../gateway/frames.rs"]
+#[expect(dead_code, reason = "it says more than these tests need")]
+mod frames;
 mod healthcheck;
 mod help;
 mod leaks;
+mod load;
 mod process;
 mod sandbox;
 mod secrets;

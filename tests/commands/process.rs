@@ -58,6 +58,17 @@ pub(crate) fn program(arguments: &str) -> Program {
     Program { command, home }
 }
 
+/// The same within limits of the system, in the words of the shell.
+pub(crate) fn program_within(limits: &str, arguments: &str) -> Program {
+    let mut program = program("");
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c").arg(format!("{limits}; exec \"$0\" \"$@\"")).arg(BINARY);
+    command.args(arguments.split_whitespace());
+    command.env_clear().env("HOME", program.home()).current_dir(program.home()).stdin(Stdio::null());
+    program.command = command;
+    program
+}
+
 impl Program {
     pub(crate) fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.command.arg(argument);
@@ -178,6 +189,26 @@ impl Running {
             })
         };
         self.until(|running| word(&running.stdout()))
+    }
+
+    /// A page of the system about it, as in proc(5).
+    pub(crate) fn proc(&self, page: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{page}", self.child.id())).unwrap()
+    }
+
+    /// How long it has had a processor.
+    pub(crate) fn processor_time(&self) -> Duration {
+        // The name before may hold spaces; user and system time are the 14th and 15th field, in hundredths.
+        let stat = self.proc("stat");
+        let fields = stat.rsplit_once(')').unwrap().1.split_whitespace().skip(11).take(2);
+        Duration::from_millis(10 * fields.map(|ticks| ticks.parse::<u64>().unwrap()).sum::<u64>())
+    }
+
+    /// A figure of its memory in KiB, such as `VmRSS`.
+    pub(crate) fn memory(&self, name: &str) -> u64 {
+        let status = self.proc("status");
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
     /// Where gRPC is served, once it is.

@@ -12,6 +12,9 @@ use oci_backup_gateway::sandbox::StallPoint;
 use std::net::SocketAddr;
 use std::time::Duration;
 use std::time::Instant;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tonic::Response;
 use tonic::Status;
 
@@ -131,22 +134,43 @@ async fn a_drain_that_takes_too_long_is_cut_and_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_nobody_reads_holds_nothing_up() {
     let upstream = Upstream::start().await;
-    let address = std::net::TcpListener::bind(any_port()).unwrap().local_addr().unwrap();
-    let arguments = format!("serve --listen {address} --admin-listen 127.0.0.1:0 --drain-timeout 2s");
+    let free = || std::net::TcpListener::bind(any_port()).unwrap().local_addr().unwrap();
+    let (address, admin) = (free(), free());
+    let arguments = format!("serve --listen {address} --admin-listen {admin} --drain-timeout 2s");
     let mut unread = upstream.sign_in(program(&arguments)).start_unread();
     let mut caller = reached(address).await;
+    let mut times = Vec::new();
     // Some 400 bytes a line; a pipe holds 64 KiB.
     for _ in 0..300 {
         let request = pb::CreateVolumeBackupRequest { volume_id: "none".to_owned(), ..Default::default() };
         let mut request = tonic::Request::new(request);
         request.set_timeout(Duration::from_secs(10));
+        let began = Instant::now();
         let refused = caller.create_volume_backup(request).await.unwrap_err();
+        times.push(began.elapsed());
         assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{refused:?}");
     }
+    let (read, unread_ones) = times.split_at_mut(100);
+    read.sort();
+    unread_ones.sort();
+    let (before, after) = (read[50], unread_ones[100]);
+    assert!(after < before + Duration::from_millis(5), "{before:?}, {after:?} once nobody reads");
+    let dropped = dropped_lines(admin).await;
+    assert!((50..300).contains(&dropped), "{dropped}");
     unread.signal("TERM");
     let ending = Instant::now();
     assert_eq!(unread.wait_unread().code(), Some(0));
     assert!(ending.elapsed() < Duration::from_secs(4), "{:?}", ending.elapsed());
+}
+
+/// What the metrics say about lines that nobody read.
+async fn dropped_lines(admin: SocketAddr) -> u64 {
+    let mut stream = TcpStream::connect(admin).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).await.unwrap();
+    let line = page.lines().find_map(|line| line.strip_prefix("gateway_log_lines_dropped_total "));
+    line.unwrap().parse().unwrap()
 }
 
 /// A caller of a gateway that is just starting.

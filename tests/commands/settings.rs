@@ -17,6 +17,7 @@ struct Row(&'static [&'static str], &'static str, &'static str, &'static str, &'
 
 const ADDRESS: &[&str] = &["an IP address with a port such as 127.0.0.1:50051 is expected"];
 const DURATION: &[&str] = &["a duration such as 500ms, 30s or 15m is expected, at most 24h"];
+const COUNT: &[&str] = &["a whole number from 1 to 1000000 is expected"];
 const URL: &[&str] = &["a URL such as http://proxy.example.com:3128 is expected"];
 
 #[rustfmt::skip]
@@ -28,6 +29,8 @@ const ROWS: &[Row] = &[
     Row(SERVING, "--admin-listen", "GATEWAY_ADMIN_LISTEN", "9464", ADDRESS),
     Row(&["sandbox"], "--oci-listen", "GATEWAY_SANDBOX_OCI_LISTEN", "x:1", ADDRESS),
     Row(&["sandbox"], "--control-listen", "GATEWAY_SANDBOX_CONTROL_LISTEN", "x:1", ADDRESS),
+    Row(SERVING, "--max-in-flight", "GATEWAY_MAX_IN_FLIGHT", "0", COUNT),
+    Row(SERVING, "--max-connections", "GATEWAY_MAX_CONNECTIONS", "all", COUNT),
     Row(SERVING, "--default-deadline", "GATEWAY_DEFAULT_DEADLINE", "30", DURATION),
     Row(SERVING, "--default-deadline", "GATEWAY_DEFAULT_DEADLINE", "61s", &["longer than --max-deadline, 60s"]),
     Row(SERVING, "--max-deadline", "GATEWAY_MAX_DEADLINE", "-1s", DURATION),

@@ -22,7 +22,7 @@ pub(crate) const NO_ERROR: u32 = 0x0;
 pub(crate) const REFUSED_STREAM: u32 = 0x7;
 pub(crate) const ENHANCE_YOUR_CALM: u32 = 0xb;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A frame as it came.
 #[derive(Debug)]

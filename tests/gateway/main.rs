@@ -9,6 +9,7 @@
     reason = "a test ends where something is not as expected; clippy.toml knows only functions marked as tests"
 )]
 
+mod connections;
 mod deadlines;
 mod drain;
 mod errors;
@@ -16,6 +17,7 @@ mod frames;
 mod health;
 mod leaving;
 mod limits;
+mod load;
 mod logs;
 mod messages;
 mod metadata;

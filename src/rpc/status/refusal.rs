@@ -11,6 +11,7 @@ use crate::oci::request_id::RequestId;
 use crate::rpc::field::Violation;
 use crate::rpc::field::Violations;
 use http::HeaderMap;
+use std::time::Duration;
 use tonic::Code;
 use tonic::Status;
 
@@ -29,6 +30,8 @@ pub enum Refusal {
     Unimplemented(String),
     /// The deadline passed before the handler had an answer.
     Deadline,
+    /// As many calls are in flight as may be.
+    Overloaded,
     /// The handler panicked.
     Panic,
 }
@@ -73,6 +76,11 @@ impl Refusal {
                     "the deadline left no time for an attempt at OCI: allow at least 300 ms".to_owned();
                 (Code::DeadlineExceeded, "DEADLINE_EXCEEDED", Retry::Application(A_MOMENT), message)
             }
+            Self::Overloaded => {
+                let message =
+                    "as many calls are in flight as the gateway takes; this one was not begun".to_owned();
+                (Code::ResourceExhausted, "OVERLOADED", Retry::Anyone(sooner_or_later()), message)
+            }
             Self::Panic => {
                 let message = "the gateway failed; its log says where".to_owned();
                 (Code::Internal, "INTERNAL", Retry::Never, message)
@@ -85,10 +93,16 @@ impl Refusal {
             | Self::TooLarge
             | Self::Undecodable(_)
             | Self::Unimplemented(_)
-            | Self::Deadline => Outcome::NotStarted,
+            | Self::Deadline
+            | Self::Overloaded => Outcome::NotStarted,
         };
         (Row::gateway(code, reason, retry), message, outcome)
     }
+}
+
+/// A moment, and for each a different one: callers who were refused together do not come back together.
+fn sooner_or_later() -> Duration {
+    A_MOMENT.mul_f64(rand::random_range(0.5..=1.5))
 }
 
 /// One line that names the first field and how many more are wrong.

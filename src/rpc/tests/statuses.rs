@@ -122,6 +122,7 @@ fn refusal() -> impl Strategy<Value = Refusal> {
         Just(()).prop_map(|()| Refusal::Timeout),
         Just(()).prop_map(|()| Refusal::TooLarge),
         Just(()).prop_map(|()| Refusal::Deadline),
+        Just(()).prop_map(|()| Refusal::Overloaded),
         Just(()).prop_map(|()| Refusal::Panic),
     ]
 }
