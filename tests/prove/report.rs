@@ -1,0 +1,61 @@
+//! What a run has shown, for people.
+
+use crate::checker;
+use crate::history::Answer;
+use crate::history::History;
+use crate::history::Outcome;
+use crate::run::Plan;
+use crate::storm::Damage;
+use std::fmt;
+use std::time::Duration;
+
+/// A run that is over.
+pub(crate) struct Report {
+    pub(crate) plan: Plan,
+    pub(crate) took: Duration,
+    /// Requests that reached OCI.
+    pub(crate) attempts: usize,
+    pub(crate) damage: Damage,
+    /// Creates that had to wait until all was quiet.
+    pub(crate) settled_late: usize,
+    pub(crate) history: History,
+}
+
+impl Report {
+    /// Calls that were answered so.
+    pub(crate) fn calls(&self, so: impl Fn(&Answer) -> bool) -> usize {
+        self.history.calls.iter().filter(|call| so(&call.answer)).count()
+    }
+
+    /// Errors with this outcome.
+    pub(crate) fn failed(&self, outcome: Outcome) -> usize {
+        self.calls(|answer| matches!(answer, Answer::Failed(failure) if failure.outcome == Some(outcome)))
+    }
+
+    pub(crate) fn lost(&self) -> usize {
+        self.calls(|answer| matches!(answer, Answer::Lost(_)))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { plan, took, attempts, damage, settled_late, history } = self;
+        let Plan { seed, creates, callers, gateways, kills } = plan;
+        writeln!(formatter, "PROVE_SEED={seed}: {creates} creates by {callers} callers in {took:.1?}")?;
+        writeln!(formatter, "gateways: {gateways}, killed {kills} times")?;
+        writeln!(formatter, "backups: {}", history.commits.len())?;
+        writeln!(formatter, "calls: {}, requests that OCI read: {attempts}", history.calls.len())?;
+        writeln!(
+            formatter,
+            "answers: {} OK, {} UNKNOWN, {} STARTED, {} NOT_STARTED, {} without a word of the gateway's",
+            self.calls(|answer| matches!(answer, Answer::Made(_))),
+            self.failed(Outcome::Unknown),
+            self.failed(Outcome::Started),
+            self.failed(Outcome::NotStarted),
+            self.lost(),
+        )?;
+        writeln!(formatter, "creates that were open when all was quiet: {settled_late}")?;
+        writeln!(formatter, "calls that were a little late: {}", checker::late(&history.calls))?;
+        write!(formatter, "{damage}")
+    }
+}
