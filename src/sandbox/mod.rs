@@ -59,8 +59,8 @@ use std::time::{Duration, SystemTime};
 
 pub use error::Error;
 pub use fault::{
-    AnswerChange, Chance, Commit, CutPoint, Fault, FaultRule, Framing, HeaderChange, Part, Stall, StallPoint, Times,
-    Wire,
+    AnswerChange, Chance, Commit, CutPoint, Fault, FaultRule, Framing, HeaderChange, Part, Stall, StallPoint,
+    Times, Wire,
 };
 pub use files::WrittenFiles;
 pub use identity::Identity;

@@ -49,6 +49,11 @@ impl Create {
         Self { number, token: format!("prove-{seed:x}-{number}"), deadline, random, calls: Vec::new() }
     }
 
+    /// The same without a short deadline.
+    pub(crate) fn patient(seed: u64, number: usize) -> Self {
+        Self { deadline: DEADLINE, ..Self::new(seed, number) }
+    }
+
     pub(crate) fn token(&self) -> &str {
         &self.token
     }
@@ -154,11 +159,9 @@ impl Next {
             Answer::Failed(failure) => match (failure.retry_after, failure.code, failure.outcome) {
                 (Some(asked), _, _) => Self::Repeat(asked.min(LONGEST_WAIT)),
                 (None, Code::DeadlineExceeded, _) => Self::Repeat(LONGEST_WAIT),
-                (
-                    None,
-                    Code::Unavailable | Code::Unknown,
-                    Some(Outcome::Unknown | Outcome::Started),
-                ) => Self::Repeat(LONGEST_WAIT),
+                (None, Code::Unavailable | Code::Unknown, Some(Outcome::Unknown | Outcome::Started)) => {
+                    Self::Repeat(LONGEST_WAIT)
+                }
                 (None, _, _) => Self::Stop,
             },
         }

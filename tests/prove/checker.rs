@@ -98,9 +98,8 @@ impl<'a> World<'a> {
 
     fn of_commit(&self, commit: &Commit) -> Vec<Violation> {
         let id = || commit.id.clone();
-        let known = |ids: &HashSet<&str>, key: &Option<String>| {
-            key.as_deref().is_some_and(|key| ids.contains(key))
-        };
+        let known =
+            |ids: &HashSet<&str>, key: &Option<String>| key.as_deref().is_some_and(|key| ids.contains(key));
         let unwanted = !known(&self.wanted, &commit.token);
         let stranger = !known(&self.callers_ids, &commit.request_id);
         let unwanted = unwanted.then(|| Violation::Unwanted { id: id() });

@@ -69,7 +69,8 @@ impl Plan {
         let took = began.elapsed();
         quiet(&sandbox).await;
         let ledger = sandbox.ledger();
-        let history = self.history(creates, &ledger);
+        let gateways = if self.kills > 0 { Gateways::Killed } else { Gateways::LeftAlone };
+        let history = history(creates, &ledger, gateways);
         let violations = checker::check(&history);
         let report = Report {
             plan: self,
@@ -113,8 +114,7 @@ impl Plan {
     /// Kills one gateway or another whenever so many creates have come to an end.
     async fn kill(self, fleet: Arc<Fleet>, mut progress: watch::Receiver<usize>) {
         let mut random = StdRng::seed_from_u64(self.seed);
-        let mut moments: Vec<usize> =
-            (0..self.kills).map(|_| random.random_range(0..self.creates)).collect();
+        let mut moments: Vec<usize> = (0..self.kills).map(|_| random.random_range(0..self.creates)).collect();
         moments.sort_unstable();
         for moment in moments {
             progress.wait_for(|done| *done >= moment).await.unwrap();
@@ -122,19 +122,20 @@ impl Plan {
             tokio::task::spawn_blocking(move || fleet.kill(victim)).await.unwrap();
         }
     }
+}
 
-    fn history(self, creates: Vec<Create>, ledger: &Ledger) -> History {
-        let commit = |commit: &sandbox::CommitEntry| Commit {
-            token: commit.token.clone(),
-            request_id: ledger.attempts[usize::try_from(commit.attempt).unwrap()].opc_request_id.clone(),
-            id: commit.id.clone(),
-        };
-        History {
-            wanted: creates.iter().map(|create| create.token().to_owned()).collect(),
-            calls: creates.into_iter().flat_map(Create::into_calls).collect(),
-            commits: ledger.commits.iter().map(commit).collect(),
-            gateways: if self.kills > 0 { Gateways::Killed } else { Gateways::LeftAlone },
-        }
+/// What callers and OCI have to say about the same creates.
+pub(crate) fn history(creates: Vec<Create>, ledger: &Ledger, gateways: Gateways) -> History {
+    let commit = |commit: &sandbox::CommitEntry| Commit {
+        token: commit.token.clone(),
+        request_id: ledger.attempts[usize::try_from(commit.attempt).unwrap()].opc_request_id.clone(),
+        id: commit.id.clone(),
+    };
+    History {
+        wanted: creates.iter().map(|create| create.token().to_owned()).collect(),
+        calls: creates.into_iter().flat_map(Create::into_calls).collect(),
+        commits: ledger.commits.iter().map(commit).collect(),
+        gateways,
     }
 }
 
