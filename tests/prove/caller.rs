@@ -7,6 +7,7 @@ use crate::history::Answer;
 use crate::history::Call;
 use crate::history::Failure;
 use crate::history::Outcome;
+use crate::history::Share;
 use oci_backup_gateway::pb::CreateVolumeBackupRequest;
 use rand::RngExt;
 use rand::SeedableRng;
@@ -90,7 +91,15 @@ impl Create {
             answer => answer,
         };
         let next = Next::after(&answer);
-        self.calls.push(Call { token: self.token.clone(), request_id, start, end, deadline, answer });
+        self.calls.push(Call {
+            token: self.token.clone(),
+            request_id,
+            start,
+            end,
+            deadline,
+            machine: Share::Ours,
+            answer,
+        });
         next
     }
 

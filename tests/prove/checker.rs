@@ -6,6 +6,7 @@ use crate::history::Commit;
 use crate::history::Gateways;
 use crate::history::History;
 use crate::history::Outcome;
+use crate::history::Share;
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -57,14 +58,17 @@ pub(crate) fn check(history: &History) -> Vec<Violation> {
     found
 }
 
-/// How many calls ended later than almost all have to.
-pub(crate) fn late(calls: &[Call]) -> usize {
-    calls.iter().filter(|call| call.late_by() > SOON || call.answer == Answer::CutOff).count()
+/// How many calls ended later than almost all have to, and of how many that can be said.
+pub(crate) fn late(calls: &[Call]) -> (usize, usize) {
+    let judged: Vec<&Call> = calls.iter().filter(|call| call.machine == Share::Ours).collect();
+    let late = judged.iter().filter(|call| call.late_by() > SOON || call.answer == Answer::CutOff);
+    (late.count(), judged.len())
 }
 
 fn often_late(calls: &[Call]) -> Option<Violation> {
-    let late = late(calls);
-    (late > calls.len() / ALL_BUT_ONE_OF).then_some(Violation::OftenLate { calls: late, of: calls.len() })
+    let (calls, of) = late(calls);
+    // So few that one alone would be too many say nothing.
+    (calls > (of / ALL_BUT_ONE_OF).max(1)).then_some(Violation::OftenLate { calls, of })
 }
 
 /// The history, by what is asked of it.
@@ -121,8 +125,8 @@ impl<'a> World<'a> {
 
     fn of_call(&self, call: &Call, gateways: Gateways) -> Vec<Violation> {
         let by = call.late_by();
-        let too_late =
-            (by > NEVER_LATER).then(|| Violation::FarTooLate { request_id: call.request_id.clone(), by });
+        let too_late = (by > NEVER_LATER && call.machine == Share::Ours)
+            .then(|| Violation::FarTooLate { request_id: call.request_id.clone(), by });
         self.of_answer(call, gateways).into_iter().chain(too_late).collect()
     }
 
@@ -169,6 +173,7 @@ mod tests {
             start: SECOND,
             end: 2 * SECOND,
             deadline: SECOND,
+            machine: Share::Ours,
             answer,
         }
     }
@@ -318,6 +323,13 @@ mod tests {
     fn a_call_far_beyond_its_deadline_is_found() {
         let by = Duration::from_millis(501);
         assert_eq!(check(&thousand(1, by)), [Violation::FarTooLate { request_id: request_id(), by }]);
+    }
+
+    #[test]
+    fn nobody_is_late_on_a_machine_that_others_have() {
+        let mut history = thousand(2, Duration::from_millis(501));
+        history.calls.iter_mut().for_each(|call| call.machine = Share::Others);
+        assert_eq!(check(&history), []);
     }
 
     #[test]

@@ -29,6 +29,11 @@ impl Fleet {
         self.gateways.len()
     }
 
+    /// Those that live, and those that were just killed.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        self.gateways.iter().map(|gateway| gateway.lock().unwrap().process()).collect()
+    }
+
     /// A way to one of them, as it is now: it may be dead.
     pub(crate) fn client(&self, gateway: usize, number: usize) -> Client {
         self.gateways[gateway].lock().unwrap().client(number)

@@ -57,6 +57,10 @@ impl Gateway {
         self.clients[number % CONNECTIONS].clone()
     }
 
+    pub(crate) fn process(&self) -> u32 {
+        self.process.id()
+    }
+
     /// SIGKILL. Returns when the process is gone.
     pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();

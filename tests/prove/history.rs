@@ -35,7 +35,16 @@ pub(crate) struct Call {
     pub(crate) end: Duration,
     /// How long it was allowed to take.
     pub(crate) deadline: Duration,
+    pub(crate) machine: Share,
     pub(crate) answer: Answer,
+}
+
+/// Whether the gateway had the processors while it was called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Share {
+    Ours,
+    /// Others took so much of the machine that nobody can say whose fault it is when an answer is late.
+    Others,
 }
 
 /// What the caller was told.

@@ -16,6 +16,7 @@ mod creates;
 mod fleet;
 mod gateway;
 mod history;
+mod machine;
 mod replicas;
 mod report;
 mod run;

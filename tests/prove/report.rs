@@ -55,7 +55,8 @@ impl fmt::Display for Report {
             self.lost(),
         )?;
         writeln!(formatter, "creates that were open when all was quiet: {settled_late}")?;
-        writeln!(formatter, "calls that were a little late: {}", checker::late(&history.calls))?;
+        let (late, of) = checker::late(&history.calls);
+        writeln!(formatter, "calls that were a little late: {late} of {of} while the machine was ours")?;
         write!(formatter, "{damage}")
     }
 }

@@ -7,6 +7,8 @@ use crate::fleet::Fleet;
 use crate::history::Commit;
 use crate::history::Gateways;
 use crate::history::History;
+use crate::history::Share;
+use crate::machine::Watch;
 use crate::report::Report;
 use crate::storm;
 use crate::storm::Damage;
@@ -61,6 +63,7 @@ impl Plan {
         let sandbox = sandbox().await;
         let fleet = Arc::new(Fleet::start(self.gateways, &sandbox));
         let began = Instant::now();
+        let watch = Watch::start(Arc::clone(&fleet), began);
         storm::rules(seed).into_iter().for_each(|rule| sandbox.inject(rule).unwrap());
         let mut creates = self.storm(&fleet, began).await;
         sandbox.clear_faults();
@@ -70,7 +73,11 @@ impl Plan {
         quiet(&sandbox).await;
         let ledger = sandbox.ledger();
         let gateways = if self.kills > 0 { Gateways::Killed } else { Gateways::LeftAlone };
-        let history = history(creates, &ledger, gateways);
+        let mut history = history(creates, &ledger, gateways);
+        let machine = watch.stop().await;
+        for call in history.calls.iter_mut().filter(|call| !machine.was_ours(call.start, call.end)) {
+            call.machine = Share::Others;
+        }
         let violations = checker::check(&history);
         let report = Report {
             plan: self,
