@@ -6,6 +6,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +15,9 @@ const OTHERS_AT_MOST: f64 = 0.1;
 const WINDOW: Duration = Duration::from_millis(500);
 /// The unit of processor times (proc_pid_stat(5)).
 const TICK: Duration = Duration::from_millis(10);
+
+/// One run at a time: two of them would take the machine from each other.
+pub(crate) static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// Who had the machine, and when, since the run began.
 pub(crate) struct Machine {

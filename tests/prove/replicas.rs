@@ -6,6 +6,7 @@ use crate::fleet::Fleet;
 use crate::history::Answer;
 use crate::history::Call;
 use crate::history::Gateways;
+use crate::machine::ALONE;
 use crate::report::Report;
 use crate::run;
 use crate::run::Plan;
@@ -46,6 +47,7 @@ async fn ten_thousand_creates_through_gateways_that_are_killed_are_made_once() {
 /// Nothing goes wrong at OCI; one gateway after the other makes way for a new one while callers call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_fails_no_create_of_a_caller_who_tries_again() {
+    let _alone = ALONE.lock().await;
     let (sandbox, seed, began) = (run::sandbox().await, seed::seed(), Instant::now());
     let fleet = Arc::new(Fleet::start(3, &sandbox));
     let rolled = Arc::new(AtomicBool::new(false));
@@ -101,6 +103,7 @@ fn repeatable(answer: &Answer) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_killed_in_mid_create_leaves_a_backup_that_the_next_one_finds() {
+    let _alone = ALONE.lock().await;
     let (sandbox, seed, began) = (run::sandbox().await, seed::seed(), Instant::now());
     let fleet = Arc::new(Fleet::start(1, &sandbox));
     let mut create = Create::patient(seed, 0);

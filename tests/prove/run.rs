@@ -8,6 +8,7 @@ use crate::history::Commit;
 use crate::history::Gateways;
 use crate::history::History;
 use crate::history::Share;
+use crate::machine::ALONE;
 use crate::machine::Watch;
 use crate::report::Report;
 use crate::storm;
@@ -59,6 +60,7 @@ pub(crate) async fn sandbox() -> Sandbox {
 impl Plan {
     /// Runs it, and fails unless the history has no violation at all.
     pub(crate) async fn prove(self) -> Report {
+        let _alone = ALONE.lock().await;
         let seed = self.seed;
         let sandbox = sandbox().await;
         let fleet = Arc::new(Fleet::start(self.gateways, &sandbox));
