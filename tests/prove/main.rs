@@ -9,6 +9,7 @@
     clippy::indexing_slicing,
     reason = "a test ends where something is not as expected; clippy.toml knows only functions marked as tests"
 )]
+#![expect(clippy::print_stdout, reason = "a run reports what it has shown")]
 
 mod caller;
 mod checker;
