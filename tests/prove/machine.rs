@@ -23,6 +23,8 @@ pub(crate) static ALONE: Mutex<()> = Mutex::const_new(());
 pub(crate) struct Machine {
     /// When others took too much of it; in order.
     shared: Vec<(Duration, Duration)>,
+    /// The share of it that others took in all.
+    pub(crate) others: f64,
 }
 
 /// Watches until it is told to stop.
@@ -37,7 +39,8 @@ impl Watch {
         let stopped = stop.clone();
         let watching = tokio::spawn(async move {
             let mut shared = Vec::new();
-            let mut before = Usage::now(&fleet, began);
+            let first = Usage::now(&fleet, began);
+            let mut before = first;
             while !stopped.is_cancelled() {
                 let _ = tokio::time::timeout(WINDOW, stopped.cancelled()).await;
                 let now = Usage::now(&fleet, began);
@@ -46,7 +49,7 @@ impl Watch {
                 }
                 before = now;
             }
-            Machine { shared }
+            Machine { shared, others: first.others_until(&before) }
         });
         Self { watching, stop }
     }
@@ -66,6 +69,7 @@ impl Machine {
     }
 }
 
+#[derive(Clone, Copy)]
 struct Usage {
     at: Duration,
     machine: Duration,
@@ -111,7 +115,7 @@ fn of_machine() -> Duration {
 #[test]
 fn a_time_is_ours_that_touches_no_shared_one() {
     let at = Duration::from_secs;
-    let machine = Machine { shared: vec![(at(2), at(4)), (at(6), at(7))] };
+    let machine = Machine { shared: vec![(at(2), at(4)), (at(6), at(7))], others: 0.5 };
     for (start, end) in [(0, 2), (1, 2), (4, 6), (7, 9)] {
         assert!(machine.was_ours(at(start), at(end)), "{start} to {end}");
     }

@@ -18,6 +18,8 @@ pub(crate) struct Report {
     pub(crate) damage: Damage,
     /// Creates that had to wait until all was quiet.
     pub(crate) settled_late: usize,
+    /// The share of the machine that other processes took.
+    pub(crate) others: f64,
     pub(crate) history: History,
 }
 
@@ -39,7 +41,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { plan, took, attempts, damage, settled_late, history } = self;
+        let Self { plan, took, attempts, damage, settled_late, others, history } = self;
         let Plan { seed, creates, callers, gateways, kills } = plan;
         writeln!(formatter, "PROVE_SEED={seed}: {creates} creates by {callers} callers in {took:.1?}")?;
         writeln!(formatter, "gateways: {gateways}, killed {kills} times")?;
@@ -57,6 +59,7 @@ impl fmt::Display for Report {
         writeln!(formatter, "creates that were open when all was quiet: {settled_late}")?;
         let (late, of) = checker::late(&history.calls);
         writeln!(formatter, "calls that were a little late: {late} of {of} while the machine was ours")?;
+        writeln!(formatter, "others took {:.0} % of the machine in all", others * 100.0)?;
         write!(formatter, "{damage}")
     }
 }

@@ -87,6 +87,7 @@ impl Plan {
             attempts: ledger.attempts.len(),
             damage: Damage::of(&ledger),
             settled_late,
+            others: machine.others,
             history,
         };
         assert_eq!(first(&violations), [], "{} in all; PROVE_SEED={seed}\n{report}", violations.len());
