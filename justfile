@@ -55,3 +55,9 @@ clients:
 # Speed, on the machine as it is.
 bench *ARGS:
     cargo bench {{ ARGS }}
+
+# The long proof of exactly-once, one run after the other, each within its time. `PROVE_SEED` repeats a run.
+prove:
+    cargo test --release --test prove --no-run
+    timeout 45m cargo test --release --test prove -- --ignored --nocapture a_hundred_thousand
+    timeout 15m cargo test --release --test prove -- --ignored --nocapture ten_thousand

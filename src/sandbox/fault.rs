@@ -13,6 +13,7 @@
 //! {"times": "forever", "fault": {"stall": {"at": "before_commit", "ms": 2000}}}
 //! {"fault": {"answer": {"patch": {"lifecycleState": "NEW_STATE"}, "remove": ["id"]}}}
 //! {"fault": {"wire": {"truncate": {"framing": "chunked"}}}}
+//! {"times": "forever", "chance": {"percent": 20, "seed": 7}, "fault": {"wire": {"reset": {"at": "accept"}}}}
 //! ```
 
 use std::collections::BTreeMap;
@@ -41,11 +42,26 @@ pub struct FaultRule {
     /// So many fitting requests pass the rule by before it applies.
     #[serde(default)]
     pub skip: u64,
+    /// Only a share of the fitting requests; the others pass the rule by. Left out: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chance: Option<Chance>,
     /// So often it applies: a number, or `null` or `"forever"`. Left out: once.
     #[serde(default)]
     pub times: Times,
     /// What happens.
     pub fault: Fault,
+}
+
+/// A share of requests, picked at random but so that a run can be repeated: whether the n-th request with a
+/// retry token is among them depends on the seed, the token and n alone, and not on what else happens at that
+/// time. Rules with one seed pick the same requests. Connections are picked in the order of their arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chance {
+    /// How many of a hundred.
+    pub percent: u8,
+    /// Which.
+    pub seed: u64,
 }
 
 /// How often a rule applies.
@@ -309,6 +325,12 @@ impl FaultRule {
     /// Not for the first so many.
     pub fn skip(mut self, skip: u64) -> FaultRule {
         self.skip = skip;
+        self
+    }
+
+    /// Only so many of a hundred, picked by this seed.
+    pub fn chance(mut self, percent: u8, seed: u64) -> FaultRule {
+        self.chance = Some(Chance { percent, seed });
         self
     }
 

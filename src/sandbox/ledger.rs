@@ -180,6 +180,12 @@ impl Book {
         }
     }
 
+    /// Requests that were neither answered nor cut so far.
+    pub(super) fn in_flight(&self) -> usize {
+        let open = |line: &&Line| line.status.is_none() && line.cut.is_none();
+        self.pages().attempts.iter().filter(open).count()
+    }
+
     fn edit(&self, attempt: u64, change: impl FnOnce(&mut Line)) {
         let mut pages = self.pages();
         if let Some(line) = usize::try_from(attempt).ok().and_then(|at| pages.attempts.get_mut(at)) {

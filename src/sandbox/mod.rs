@@ -59,8 +59,8 @@ use std::time::{Duration, SystemTime};
 
 pub use error::Error;
 pub use fault::{
-    AnswerChange, Commit, CutPoint, Fault, FaultRule, Framing, HeaderChange, Part, Stall, StallPoint, Times,
-    Wire,
+    AnswerChange, Chance, Commit, CutPoint, Fault, FaultRule, Framing, HeaderChange, Part, Stall, StallPoint,
+    Times, Wire,
 };
 pub use files::WrittenFiles;
 pub use identity::Identity;
@@ -184,6 +184,11 @@ impl Sandbox {
     /// What has happened so far; the same as `GET /sandbox/ledger`.
     pub fn ledger(&self) -> Ledger {
         self.oci.ledger.read()
+    }
+
+    /// How many requests are being carried out: while none is, the ledger does not change by itself.
+    pub fn in_flight(&self) -> usize {
+        self.oci.ledger.in_flight()
     }
 
     /// Ends listeners, connections and requests in flight, and returns when they are gone.

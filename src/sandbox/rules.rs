@@ -1,5 +1,7 @@
 //! The rules in force: which are consistent, which applies to a request, which are used up.
 
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -7,7 +9,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderName, HeaderValue};
 
-use super::fault::{AnswerChange, Commit, CutPoint, Fault, FaultRule, HeaderChange, StallPoint, Times, Wire};
+use super::fault::{
+    AnswerChange, Chance, Commit, CutPoint, Fault, FaultRule, HeaderChange, StallPoint, Times, Wire,
+};
 use super::request::RawRequest;
 
 /// Why a rule makes no sense.
@@ -16,7 +20,14 @@ use super::request::RawRequest;
 pub struct InvalidRule(String);
 
 #[derive(Default)]
-pub(super) struct Rules(Mutex<Vec<Active>>);
+pub(super) struct Rules(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    active: Vec<Active>,
+    /// How often each retry token came while there was a rule with a chance.
+    came: HashMap<Box<str>, u64>,
+}
 
 struct Active {
     rule: Arc<FaultRule>,
@@ -48,28 +59,37 @@ impl Rules {
             times: rule.times,
             rule: Arc::new(rule),
         });
-        self.active().extend(active);
+        self.state().active.extend(active);
         Ok(())
     }
 
     pub(super) fn clear(&self) {
-        self.active().clear();
+        *self.state() = State::default();
     }
 
     /// The fault of a connection that was just accepted.
     pub(super) fn draw_at_accept(&self) -> Option<Drawn> {
-        self.draw(|rule| rule.fault.is_at_accept())
+        self.state().draw("", |rule| rule.fault.is_at_accept())
     }
 
     /// The fault of a request.
     pub(super) fn draw_for(&self, request: &RawRequest) -> Option<Drawn> {
-        self.draw(|rule| !rule.fault.is_at_accept() && fits(rule, request))
+        let token = request.text("opc-retry-token").unwrap_or_default();
+        self.state().draw(token, |rule| !rule.fault.is_at_accept() && fits(rule, request))
     }
 
-    fn draw(&self, fits: impl Fn(&FaultRule) -> bool) -> Option<Drawn> {
-        let mut active = self.active();
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn draw(&mut self, token: &str, fits: impl Fn(&FaultRule) -> bool) -> Option<Drawn> {
+        let nth = self.count(token);
+        let picked = |rule: &FaultRule| rule.chance.is_none_or(|chance| chance.picks(token, nth));
         let mut drawn = None;
-        for candidate in active.iter_mut().filter(|candidate| fits(&candidate.rule)) {
+        let fitting = self.active.iter_mut().filter(|candidate| fits(&candidate.rule));
+        for candidate in fitting.filter(|candidate| picked(&candidate.rule)) {
             if candidate.skip > 0 {
                 candidate.skip -= 1;
                 continue;
@@ -83,12 +103,27 @@ impl Rules {
             break;
         }
         // A long run adds rules by the thousand; what is used up must not be asked again.
-        active.retain(|candidate| candidate.times != Times::Count(0));
+        self.active.retain(|candidate| candidate.times != Times::Count(0));
         drawn
     }
 
-    fn active(&self) -> MutexGuard<'_, Vec<Active>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How often the token came before.
+    fn count(&mut self, token: &str) -> u64 {
+        if self.active.iter().all(|candidate| candidate.rule.chance.is_none()) {
+            return 0;
+        }
+        let came = self.came.entry(token.into()).or_default();
+        *came += 1;
+        *came - 1
+    }
+}
+
+impl Chance {
+    fn picks(self, token: &str, nth: u64) -> bool {
+        // Its keys are fixed: the same in every run of one build.
+        let mut hasher = DefaultHasher::new();
+        (self.seed, token, nth).hash(&mut hasher);
+        hasher.finish() % 100 < u64::from(self.percent)
     }
 }
 
@@ -136,6 +171,9 @@ impl Fault {
 fn check(rule: &FaultRule) -> Result<(), InvalidRule> {
     let refuse = |why: &str| Err(InvalidRule(why.to_owned()));
     let fault = &rule.fault;
+    if rule.chance.is_some_and(|chance| chance.percent > 100) {
+        return refuse("chance: percent must be at most 100");
+    }
     let at_accept = fault.is_at_accept();
     let chooses = rule.method.is_some()
         || rule.path.is_some()

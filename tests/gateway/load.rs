@@ -117,8 +117,8 @@ async fn a_place_is_held_by_the_work_and_not_only_by_the_caller() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(rig.commits(), 0, "all that was before it ended");
-    rig.tasks.close();
-    rig.tasks.wait().await;
+    rig.mutations.end();
+    rig.mutations.ended().await;
     created(&rig).await.expect("there is room again");
     assert_eq!(rig.commits(), 2);
 }
@@ -208,6 +208,6 @@ async fn a_peer_that_takes_no_answers_keeps_no_place_and_nobody_waiting() {
     others.join_all().await.into_iter().for_each(|created| drop(created.unwrap()));
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     peer.settle().await.expect("the peer itself is none the worse");
-    rig.tasks.close();
-    rig.tasks.wait().await;
+    rig.mutations.end();
+    rig.mutations.ended().await;
 }

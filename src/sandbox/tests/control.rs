@@ -58,6 +58,7 @@ async fn a_wrong_rule_is_refused_with_what_is_wrong_and_nothing_is_added() {
         (r#"{"fault":{"commit":"before","wire":{"reset":{"at":"before_commit"}}}}"#, "cannot come after it"),
         (r#"{"method":"GET","fault":{"wire":{"reset":{"at":"accept"}}}}"#, "cannot choose"),
         (r#"{"fault":{"answer":{"status":500},"wire":{"reset":{"at":"accept"}}}}"#, "no other part"),
+        (r#"{"chance":{"percent":101,"seed":1},"fault":{"answer":{"status":500}}}"#, "at most 100"),
         (r#"[{"fault":{"answer":{"status":500}}},{"fault":{"answer":{"status":1}}}]"#, "status must be"),
     ];
     for (rule, wanted) in cases {
@@ -89,6 +90,10 @@ fn rules_read_from_json_are_those_built_in_rust() {
                     .stalled(StallPoint::AfterCommit, std::time::Duration::from_millis(5))
                     .committed(),
             ),
+        ),
+        (
+            json!({"chance": {"percent": 20, "seed": 7}, "fault": {}}),
+            FaultRule::new(Fault::default()).chance(20, 7),
         ),
         (json!({"fault": {"wire": {"two_lengths": {}}}}), FaultRule::new(Fault::wire(Wire::TwoLengths {}))),
         (

@@ -297,3 +297,32 @@ async fn a_request_that_is_not_authenticated_uses_no_rule_up() {
     assert_eq!(world.send(&world.request("GET", &path, "").without("authorization")).await.status, 401);
     assert_eq!(world.get(&path).await.status, 503);
 }
+
+#[tokio::test]
+async fn a_chance_strikes_the_same_requests_again_whatever_comes_between() {
+    let tokens: Vec<String> = (0..30).map(|number| format!("token-{number}")).collect();
+    let mut runs = Vec::new();
+    for backwards in [false, true] {
+        let world = World::start().await;
+        let rule = FaultRule::new(Fault::status(503, "ServiceUnavailable", ""));
+        world.sandbox.inject(rule.forever().chance(50, 1)).unwrap();
+        let mut order: Vec<&String> = tokens.iter().chain(&tokens).collect();
+        if backwards {
+            order.reverse();
+        }
+        let mut client = world.connect().await;
+        for (number, token) in order.into_iter().enumerate() {
+            let volume = format!("ocid1.volume.oc1.iad.{token}");
+            let refused = client.exchange(&world.create(&volume, token).bytes()).await.status == 503;
+            runs.push((backwards, token.clone(), number >= tokens.len(), refused));
+        }
+    }
+    let struck = |backwards| {
+        let of = runs.iter().filter(|run| run.0 == backwards && run.3);
+        let mut struck: Vec<_> = of.map(|(_, token, again, _)| (token.clone(), *again)).collect();
+        struck.sort();
+        struck
+    };
+    assert_eq!(struck(false), struck(true));
+    assert!((20..=40).contains(&struck(true).len()), "{:?}", struck(true));
+}

@@ -1,0 +1,103 @@
+//! A gateway as a process of its own, and clients that reach it.
+
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use oci_backup_gateway::pb::backup_service_client::BackupServiceClient;
+use serde_json::Value;
+use std::io::BufRead;
+use std::io::BufReader;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+use std::time::Duration;
+use tonic::body::Body;
+
+/// Settings of every gateway in the runs. The place to widen limits that would get in the way of a run which has
+/// another purpose than to meet them.
+const SETTINGS: &[&str] = &["--attempt-timeout", "500ms", "--drain-timeout", "5s"];
+
+/// A connection carries at most 128 calls at a time; a run has more callers than that.
+const CONNECTIONS: usize = 4;
+
+/// A client of gRPC that does not look at `grpc-timeout` itself, so that a late answer is seen and not cut off.
+pub(crate) type Client = BackupServiceClient<legacy::Client<HttpConnector, Body>>;
+
+/// A process that is killed when it is dropped.
+pub(crate) struct Gateway {
+    process: Child,
+    clients: Vec<Client>,
+}
+
+impl Gateway {
+    /// Starts one in front of `oci` and returns when it listens, on a port of its own choice.
+    pub(crate) fn start(config_file: &Path, oci: &str) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_oci-backup-gateway"))
+            .env_clear()
+            .args(["serve", "--endpoint", oci, "--config-file"])
+            .arg(config_file)
+            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json"])
+            .args(SETTINGS)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(process.stderr.take().unwrap());
+        let address = address(&mut log);
+        // A log that is not read would hold back lines, and a closed one be an error.
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        Self { process, clients: (0..CONNECTIONS).map(|_| client(address)).collect() }
+    }
+
+    /// One of the clients; the same number gets the same one.
+    pub(crate) fn client(&self, number: usize) -> Client {
+        self.clients[number % CONNECTIONS].clone()
+    }
+
+    pub(crate) fn process(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// SIGKILL. Returns when the process is gone.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// SIGTERM, and whether the process ended by itself with success.
+    pub(crate) fn terminate(&mut self) -> bool {
+        let sent = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status();
+        sent.unwrap().success() && self.process.wait().unwrap().success()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn client(address: SocketAddr) -> Client {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(Duration::from_secs(2)));
+    let http = legacy::Client::builder(TokioExecutor::new()).http2_only(true).build(connector);
+    BackupServiceClient::with_origin(http, format!("http://{address}").parse().unwrap())
+}
+
+/// Reads the log up to the line that says where the gateway listens.
+fn address(log: &mut BufReader<impl Read>) -> SocketAddr {
+    let mut line = String::new();
+    while log.read_line(&mut line).unwrap() > 0 {
+        let event: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
+        if let Some(address) = event["address"].as_str() {
+            return address.parse().unwrap();
+        }
+        line.clear();
+    }
+    panic!("the gateway ended before it listened")
+}
