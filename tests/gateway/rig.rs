@@ -160,9 +160,9 @@ impl Rig {
         Ok(Self { sandbox, server, caller, clock, tasks })
     }
 
-    /// Makes the next request that reaches OCI meet this fault.
+    /// Makes the next create that reaches OCI meet this fault; what readiness asks after a 401 does not.
     pub(crate) fn break_next(&self, fault: Fault) {
-        self.sandbox.inject(FaultRule::new(fault)).unwrap();
+        self.sandbox.inject(FaultRule::new(fault).method("POST")).unwrap();
     }
 
     /// A create that has reached OCI and stays there for so long before it is carried out.
