@@ -181,9 +181,9 @@ impl Rig {
         gateway(setup, &self.sandbox, Clock::system(), oci::Mutations::new()).await.unwrap()
     }
 
-    /// Makes the next request that reaches OCI meet this fault.
+    /// Makes the next create that reaches OCI meet this fault; what readiness asks after a 401 does not.
     pub(crate) fn break_next(&self, fault: Fault) {
-        self.sandbox.inject(FaultRule::new(fault)).unwrap();
+        self.sandbox.inject(FaultRule::new(fault).method("POST")).unwrap();
     }
 
     /// Makes every request that reaches OCI with this token meet this fault.
