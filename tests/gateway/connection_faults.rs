@@ -1,5 +1,6 @@
 //! Connections that do not come about, break, or fall silent: who tries again, and that nothing is made twice.
 
+use crate::ending::LEEWAY;
 use crate::ending::within;
 use crate::relay::Loses;
 use crate::relay::Relay;
@@ -72,8 +73,7 @@ async fn blackhole() -> (TcpListener, Vec<TcpStream>, SocketAddr) {
     let (socket, address) = reserved();
     let listener = socket.listen(1).unwrap();
     let mut queue = Vec::new();
-    while let Ok(stream) =
-        tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(address)).await
+    while let Ok(stream) = tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(address)).await
     {
         queue.push(stream.unwrap());
     }
@@ -90,7 +90,7 @@ async fn what_was_never_sent_is_tried_again_by_the_gateway_and_then_by_anybody()
     let two_connects = 4 * SECOND..5 * SECOND;
     let cases = [
         ("refused", format!("http://{refused}"), "UPSTREAM_CONNECT", 5, moment.clone()),
-        ("no such name", "https://no-such-host.invalid".to_owned(), "UPSTREAM_DNS", 5, 0 * SECOND..9 * SECOND),
+        ("no such name", "https://no-such-host.invalid".to_owned(), "UPSTREAM_DNS", 5, moment),
         ("no answer to a SYN", format!("http://{silent}"), "UPSTREAM_CONNECT", 2, two_connects.clone()),
         ("no TLS handshake", format!("https://{speechless}"), "UPSTREAM_CONNECT", 2, two_connects),
     ];
@@ -98,13 +98,14 @@ async fn what_was_never_sent_is_tried_again_by_the_gateway_and_then_by_anybody()
         let retry = if attempts == 2 { hasty(2) } else { Setup::default().retry };
         let trust = endpoint.starts_with("http:").then_some(Trust::Plaintext);
         let server = within(10 * SECOND);
-        let rig = Rig::with(Setup { endpoint: Some(endpoint), trust, retry, server, ..Setup::default() }).await;
+        let rig =
+            Rig::with(Setup { endpoint: Some(endpoint), trust, retry, server, ..Setup::default() }).await;
         let ending = rig.create().await;
         rig.assert_none(name, &ending, Code::Unavailable, reason);
         assert_eq!(ending.info("attempts"), attempts.to_string(), "{name}");
         assert_eq!(ending.info("outcome"), "NOT_STARTED", "{name}");
         assert!(ending.pushback() > 0 && ending.retry_delay().is_some(), "{name}");
-        assert!(bounds.contains(&ending.took), "{name}: {ending:?}");
+        assert!((bounds.start..bounds.end + LEEWAY).contains(&ending.took), "{name}: {ending:?}");
     });
     let [refused, unknown, silent, speechless] = calls;
     tokio::join!(refused, unknown, silent, speechless);
@@ -169,9 +170,13 @@ async fn a_handshake_that_fails_is_a_matter_of_configuration_and_not_tried_again
         let rig = Rig::with(Setup { endpoint, trust, ..Setup::default() }).await;
         let ending = rig.create().await;
         rig.assert_none(name, &ending, Code::Unavailable, "UPSTREAM_TLS");
-        assert_eq!((ending.info("attempts"), ending.info("outcome")), ("1".into(), "NOT_STARTED".into()), "{name}");
+        assert_eq!(
+            (ending.info("attempts"), ending.info("outcome")),
+            ("1".into(), "NOT_STARTED".into()),
+            "{name}"
+        );
         assert_eq!((ending.pushback(), ending.retry_delay()), (-1, None), "{name}");
-        assert!(ending.took < SECOND, "{name}: {ending:?}");
+        assert!(ending.took < SECOND + LEEWAY, "{name}: {ending:?}");
         assert_eq!(connections.load(Ordering::Relaxed), 1, "{name}");
     }
 }
@@ -237,7 +242,7 @@ async fn an_idle_connection_that_the_peer_has_closed_costs_no_attempt() {
         // Nobody can see from outside when the gateway has heard of it.
         tokio::time::sleep(Duration::from_millis(50)).await;
         let ending = rig.create().await;
-        rig.assert_once("closed", &ending, Duration::from_millis(600));
+        rig.assert_once("closed", &ending, Duration::from_millis(100));
         assert_eq!((rig.attempts(&kept.token), rig.attempts(&ending.token)), (1, 1), "{fault:?}");
     }
 }
@@ -256,7 +261,7 @@ async fn a_peer_that_vanishes_costs_an_attempts_time_and_not_more() {
         };
         let (ending, ()) = tokio::join!(rig.create(), back);
         assert!(ending.took >= attempt_timeout, "{name}: {ending:?}");
-        rig.assert_once(name, &ending, attempt_timeout + SECOND);
+        rig.assert_once(name, &ending, attempt_timeout + Duration::from_millis(100));
         assert_eq!(rig.attempts(&ending.token), read, "{name}");
     }
 }
@@ -276,7 +281,7 @@ async fn a_partition_that_heals_leaves_one_backup_per_token() {
         assert!(matches!(code, Code::Unavailable | Code::DeadlineExceeded), "{loses:?}: {ending:?}");
         assert_eq!((ending.info("outcome"), ending.pushback()), ("UNKNOWN".to_owned(), -1), "{loses:?}");
         assert!(ending.retry_delay().is_some(), "{loses:?}");
-        assert!(ending.took < deadline + SECOND / 2, "{loses:?}: {ending:?}");
+        assert!(ending.took < deadline + LEEWAY, "{loses:?}: {ending:?}");
         assert_eq!(rig.made(&ending.token).len(), usize::from(loses == Loses::Answers), "{loses:?}");
         relay.lose(Loses::Nothing);
         rig.assert_once("healed", &rig.carry_out(message).await, deadline);

@@ -19,6 +19,9 @@ pub(crate) fn within(deadline: Duration) -> server::Config {
     server::Config { deadlines, ..Setup::default().server }
 }
 
+/// Bounds over sockets are exceeded by no more than this.
+pub(crate) const LEEWAY: Duration = Duration::from_millis(500);
+
 /// How one create with a token ended.
 pub(crate) struct Ending {
     pub(crate) token: String,
@@ -59,19 +62,24 @@ impl Rig {
         commits.filter(|commit| commit.token.as_deref() == Some(token)).map(|commit| commit.id).collect()
     }
 
-    /// The call was answered with the one backup that OCI has made for it, within the bound.
+    /// The call was answered with the one backup that OCI has made for it, within the bound and some leeway for a
+    /// machine that has other things to do.
     #[track_caller]
     pub(crate) fn assert_once(&self, name: &str, ending: &Ending, bound: Duration) {
         let answer = ending.ended.as_ref().unwrap_or_else(|status| panic!("{name}: {status:?}"));
         let id = &answer.get_ref().volume_backup.as_ref().unwrap().id;
         assert_eq!(self.made(&ending.token), [id.as_str()], "{name}: one backup, and the one that was told");
-        assert!(ending.took < bound, "{name}: {:?}", ending.took);
+        assert!(ending.took < bound + LEEWAY, "{name}: {:?}", ending.took);
     }
 
     /// The call failed like this, and OCI has made nothing for it.
     #[track_caller]
     pub(crate) fn assert_none(&self, name: &str, ending: &Ending, code: Code, reason: &str) {
-        assert_eq!((ending.status().code(), ending.info("reason").as_str()), (code, reason), "{name}: {ending:?}");
+        assert_eq!(
+            (ending.status().code(), ending.info("reason").as_str()),
+            (code, reason),
+            "{name}: {ending:?}"
+        );
         assert!(self.made(&ending.token).is_empty(), "{name}");
     }
 }

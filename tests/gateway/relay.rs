@@ -59,12 +59,7 @@ impl Relay {
         }
     }
 
-    async fn pass_on(
-        self,
-        mut from: impl AsyncRead + Unpin,
-        mut to: impl AsyncWrite + Unpin,
-        lost: Loses,
-    ) {
+    async fn pass_on(self, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, lost: Loses) {
         let mut buffer = [0; 4096];
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
             if *self.0.loses.lock().unwrap() == lost {
