@@ -4,6 +4,7 @@ use crate::ending::Ending;
 use crate::ending::LEEWAY;
 use crate::ending::pushback;
 use crate::ending::within;
+use crate::logs;
 use crate::rig::Rig;
 use crate::rig::Setup;
 use crate::rig::create;
@@ -46,7 +47,6 @@ const GZIP_BOMB: &str = "H4sIAAAAAAACA+3BgQAAAACAIJX9KRepCgAAAAAAAAAAAAAAAAAAAAA
 fn bad_answers() -> Vec<(&'static str, Fault, usize)> {
     let error = |status| Fault::status(status, "InternalError", "try again");
     let wire = Fault::wire;
-    let text = AnswerChange { content_type: Some("text/plain".to_owned()), ..AnswerChange::default() };
     let no_id = AnswerChange { remove: vec!["id".to_owned()], ..AnswerChange::default() };
     let gzip = AnswerChange { body_base64: Some(GZIP_BOMB.to_owned()), ..AnswerChange::default() };
     vec![
@@ -63,8 +63,6 @@ fn bad_answers() -> Vec<(&'static str, Fault, usize)> {
         ("cut short in a chunk", wire(Wire::Truncate { framing: Framing::Chunked }), 2),
         ("cut short without a length", wire(Wire::Truncate { framing: Framing::Close }), 2),
         ("hung up in the midst", Fault::hang_up(CutPoint::MidAnswer), 2),
-        // Row 40.
-        ("another content type", Fault::answer(text), 1),
         // Row 41.
         ("no id", Fault::answer(no_id), 2),
         // Row 44.
@@ -83,7 +81,7 @@ fn bad_answers() -> Vec<(&'static str, Fault, usize)> {
     ]
 }
 
-/// Rows 20, 21, 38 to 41, 44 and 45.
+/// Rows 20, 21, 38, 39, 41, 44 and 45.
 #[tokio::test]
 async fn an_answer_that_is_bad_once_is_asked_for_again_and_nothing_is_made_twice() {
     let rig = Rig::start().await;
@@ -92,6 +90,28 @@ async fn an_answer_that_is_bad_once_is_asked_for_again_and_nothing_is_made_twice
         let ending = rig.create().await;
         rig.assert_once(name, &ending, SECOND);
         assert_eq!(rig.attempts(&ending.token), attempts, "{name}");
+    }
+}
+
+/// Row 40.
+#[tokio::test]
+async fn json_under_another_name_is_taken_and_logged() {
+    let rig = Rig::start().await;
+    for (content_type, is_logged) in [
+        ("text/plain", true),
+        ("", true),
+        ("application/json; charset=utf-8", false),
+        ("Application/JSON", false),
+    ] {
+        let change = AnswerChange { content_type: Some(content_type.to_owned()), ..AnswerChange::default() };
+        rig.break_next(Fault::answer(change));
+        let ending = rig.create().await;
+        rig.assert_once(content_type, &ending, SECOND);
+        assert_eq!(rig.attempts(&ending.token), 1, "{content_type}");
+        let answer = ending.ended.unwrap();
+        let id = answer.metadata().get("opc-request-id").unwrap().to_str().unwrap();
+        let lines = logs::lines("an answer of OCI's came under another type than JSON's", id);
+        assert_eq!(lines.len(), usize::from(is_logged), "{content_type}: {lines:?}");
     }
 }
 
