@@ -189,6 +189,7 @@ impl Caller {
         }
         let output = read(&body).map_err(Cause::Decode)?;
         operation.check(&output).map_err(Cause::Decode)?;
+        note_type(headers);
         Ok(output)
     }
 
@@ -205,6 +206,20 @@ impl Caller {
                 Failed { class: Class::Corrected, ..failed }
             }
         }
+    }
+}
+
+/// JSON under another name is taken all the same, but something between here and OCI has had its hands on it.
+fn note_type(headers: &HeaderMap) {
+    let content_type = text(headers, &header::CONTENT_TYPE);
+    let essence = content_type.as_deref().and_then(|content_type| content_type.split(';').next());
+    if !essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json")) {
+        let opc_request_id = answered_id(headers);
+        tracing::warn!(
+            content_type,
+            opc_request_id,
+            "an answer of OCI's came under another type than JSON's"
+        );
     }
 }
 

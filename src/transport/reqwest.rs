@@ -75,6 +75,9 @@ impl Client {
             .redirect(upstream::redirect::Policy::none())
             .referer(false)
             .retry(upstream::retry::never())
+            // One request at a time per connection: what times out takes its connection along. On HTTP/2 all calls
+            // would share one, and a peer that has vanished would hold up every attempt after the first, too.
+            .http1_only()
             .no_proxy()
             .dns_resolver(Resolver)
             .connect_timeout(CONNECT_TIMEOUT)

@@ -12,6 +12,7 @@
 mod check;
 mod credentials;
 mod endpoints;
+mod faults;
 mod floods;
 #[path = "../gateway/frames.rs"]
 #[expect(dead_code, reason = "it says more than these tests need")]

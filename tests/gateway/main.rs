@@ -9,9 +9,13 @@
     reason = "a test ends where something is not as expected; clippy.toml knows only functions marked as tests"
 )]
 
+mod answer_faults;
+mod clock_faults;
+mod connection_faults;
 mod connections;
 mod deadlines;
 mod drain;
+mod ending;
 mod errors;
 mod frames;
 mod health;
@@ -24,6 +28,7 @@ mod metadata;
 mod panic;
 mod raw;
 mod reflection;
+mod relay;
 mod rig;
 mod sharing;
 mod start;

@@ -63,6 +63,8 @@ pub(crate) struct Setup {
     pub(crate) retry: retry::Config,
     /// Whether calls with one token share an exchange.
     pub(crate) sharing: oci::Sharing,
+    /// The gateway's clock.
+    pub(crate) clock: Clock,
     /// Where its credentials come from; the identity's key without it.
     pub(crate) credentials: Option<Arc<dyn ProvideCredentials>>,
     /// What sends its requests.
@@ -83,6 +85,7 @@ impl Default for Setup {
             attempt_timeout: Duration::from_secs(5),
             retry: retry::Config::default(),
             sharing: sharing(),
+            clock: Clock::system(),
             credentials: None,
             http: None,
             server: server::Config {
@@ -169,7 +172,7 @@ impl Rig {
         })
         .await
         .unwrap();
-        let (clock, mutations) = (Clock::system(), oci::Mutations::new());
+        let (clock, mutations) = (setup.clock.clone(), oci::Mutations::new());
         let server = gateway(setup, &sandbox, clock.clone(), mutations.clone()).await?;
         let caller = caller(server.address()).await;
         Ok(Self { sandbox, server, caller, clock, mutations })
