@@ -130,12 +130,15 @@ impl Written {
         for (volume, fault) in [
             ("ocid1.volume.oc1.iad.one", None),
             ("ocid1.volume.oc1.iad.missing", None),
-            ("ocid1.volume.oc1.iad.two", Some(Fault::status(500, "InternalServerError", "out of order"))),
-            ("ocid1.volume.oc1.iad.three", Some(Fault::status(401, "NotAuthenticated", "no"))),
+            (
+                "ocid1.volume.oc1.iad.two",
+                Some((5, Fault::status(500, "InternalServerError", "out of order"))),
+            ),
+            ("ocid1.volume.oc1.iad.three", Some((1, Fault::status(401, "NotAuthenticated", "no")))),
             ("ocid1.instance.oc1.iad.four", None),
         ] {
-            if let Some(fault) = fault {
-                upstream.sandbox.inject(FaultRule::new(fault).method("POST")).unwrap();
+            if let Some((times, fault)) = fault {
+                upstream.sandbox.inject(FaultRule::new(fault).method("POST").times(times)).unwrap();
             }
             let request =
                 pb::CreateVolumeBackupRequest { volume_id: volume.to_owned(), ..Default::default() };
