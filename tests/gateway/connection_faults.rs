@@ -140,7 +140,8 @@ async fn spoil(listener: TcpListener, peer: Peer, connections: Arc<AtomicUsize>)
         match &peer {
             Peer::Presents(acceptor) => assert!(acceptor.accept(stream).await.is_err()),
             Peer::IsOld => {
-                stream.read(&mut [0; 4096]).await.unwrap();
+                let hello = stream.read(&mut [0; 4096]).await.unwrap();
+                assert!(hello > 0);
                 // A fatal alert, protocol_version (RFC 4346, 7.2.2).
                 stream.write_all(&[0x15, 3, 2, 0, 2, 2, 70]).await.unwrap();
                 let _ = stream.read(&mut [0; 4096]).await;
