@@ -10,6 +10,7 @@ use crate::rig::create;
 use crate::rig::hasty;
 use oci_backup_gateway::sandbox::CutPoint;
 use oci_backup_gateway::sandbox::Fault;
+use oci_backup_gateway::sandbox::FaultRule;
 use oci_backup_gateway::transport::reqwest::Trust;
 use rcgen::CertificateParams;
 use rcgen::KeyPair;
@@ -222,7 +223,7 @@ async fn a_connection_that_breaks_costs_an_attempt_and_makes_nothing_twice() {
             }
             let name = format!("{name}, a {connection} connection");
             let before = rig.sandbox.ledger().connections.accepted;
-            rig.break_next(fault.clone());
+            rig.sandbox.inject(FaultRule::new(fault.clone())).unwrap();
             let ending = rig.create().await;
             rig.assert_once(&name, &ending, SECOND);
             assert_eq!(rig.attempts(&ending.token), read, "{name}");
