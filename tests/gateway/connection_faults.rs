@@ -10,6 +10,7 @@ use crate::rig::create;
 use crate::rig::hasty;
 use oci_backup_gateway::sandbox::CutPoint;
 use oci_backup_gateway::sandbox::Fault;
+use oci_backup_gateway::sandbox::FaultRule;
 use oci_backup_gateway::transport::reqwest::Trust;
 use rcgen::CertificateParams;
 use rcgen::KeyPair;
@@ -140,7 +141,8 @@ async fn spoil(listener: TcpListener, peer: Peer, connections: Arc<AtomicUsize>)
         match &peer {
             Peer::Presents(acceptor) => assert!(acceptor.accept(stream).await.is_err()),
             Peer::IsOld => {
-                stream.read(&mut [0; 4096]).await.unwrap();
+                let hello = stream.read(&mut [0; 4096]).await.unwrap();
+                assert!(hello > 0);
                 // A fatal alert, protocol_version (RFC 4346, 7.2.2).
                 stream.write_all(&[0x15, 3, 2, 0, 2, 2, 70]).await.unwrap();
                 let _ = stream.read(&mut [0; 4096]).await;
@@ -221,7 +223,7 @@ async fn a_connection_that_breaks_costs_an_attempt_and_makes_nothing_twice() {
             }
             let name = format!("{name}, a {connection} connection");
             let before = rig.sandbox.ledger().connections.accepted;
-            rig.break_next(fault.clone());
+            rig.sandbox.inject(FaultRule::new(fault.clone())).unwrap();
             let ending = rig.create().await;
             rig.assert_once(&name, &ending, SECOND);
             assert_eq!(rig.attempts(&ending.token), read, "{name}");
