@@ -45,6 +45,8 @@ pub(crate) static IDENTITY: LazyLock<Identity> = LazyLock::new(|| Identity::gene
 
 /// What a test wants different.
 pub(crate) struct Setup {
+    /// The gateway's clock.
+    pub(crate) clock: Clock,
     /// The sandbox's clock.
     pub(crate) sandbox_now: sandbox::Now,
     /// How the sandbox is reached.
@@ -74,6 +76,7 @@ pub(crate) struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         Self {
+            clock: Clock::system(),
             sandbox_now: clock(Duration::ZERO),
             transport: sandbox::Transport::Plaintext,
             identity: IDENTITY.clone(),
@@ -165,8 +168,8 @@ impl Rig {
         })
         .await
         .unwrap();
-        let (clock, mutations) = (Clock::system(), oci::Mutations::new());
-        let server = gateway(setup, &sandbox, clock.clone(), mutations.clone()).await?;
+        let (clock, mutations) = (setup.clock.clone(), oci::Mutations::new());
+        let server = gateway(setup, &sandbox, mutations.clone()).await?;
         let caller = caller(server.address()).await;
         Ok(Self { sandbox, server, caller, clock, mutations })
     }
@@ -174,7 +177,7 @@ impl Rig {
     /// Another gateway in front of the same OCI.
     pub(crate) async fn replica(&self, sharing: oci::Sharing) -> Server {
         let setup = Setup { sharing, ..Setup::default() };
-        gateway(setup, &self.sandbox, Clock::system(), oci::Mutations::new()).await.unwrap()
+        gateway(setup, &self.sandbox, oci::Mutations::new()).await.unwrap()
     }
 
     /// Makes the next request that reaches OCI meet this fault.
@@ -214,7 +217,6 @@ impl Rig {
 async fn gateway(
     setup: Setup,
     sandbox: &Sandbox,
-    clock: Clock,
     mutations: oci::Mutations,
 ) -> Result<Server, server::StartError> {
     let endpoint = Endpoint::parse(&setup.endpoint.unwrap_or_else(|| sandbox.endpoint())).unwrap();
@@ -233,7 +235,7 @@ async fn gateway(
     };
     let credentials = setup.credentials.unwrap_or_else(|| credentials(&setup.identity));
     let http = setup.http.unwrap_or_else(|| Arc::new(reqwest::Client::new(&http).unwrap()));
-    let client = oci::Client::new(config, http, Arc::clone(&credentials), clock, mutations.clone());
+    let client = oci::Client::new(config, http, Arc::clone(&credentials), setup.clock, mutations.clone());
     let tenancy = Ocid::parse(setup.identity.tenancy()).unwrap();
     Server::start(setup.server, client, credentials, tenancy, mutations).await
 }
