@@ -14,16 +14,18 @@ use prost::Message;
 use tonic::Request;
 
 fuzz_target!(|body: &[u8]| {
-    let request = CreateBootVolumeBackupRequest { boot_volume_id: BOOT_VOLUME.to_owned(), ..Default::default() };
-    let call = async |gateway: oci_backup_gateway::rpc::Gateway| {
-        gateway.create_boot_volume_backup(Request::new(request)).await
-    };
-    match ask(Answer::of(body), call).0 {
+    let request =
+        CreateBootVolumeBackupRequest { boot_volume_id: BOOT_VOLUME.to_owned(), ..Default::default() };
+    let (told, _asked) =
+        ask(Answer::of(body), async |gateway| gateway.create_boot_volume_backup(Request::new(request)).await);
+    match told {
         Ok(told) => {
             let told = told.into_inner();
             let made = told.boot_volume_backup.as_ref().expect("a backup");
             assert!(!made.id.is_empty());
-            assert!(made.boot_volume_id.as_ref().is_none_or(|volume| volume.eq_ignore_ascii_case(BOOT_VOLUME)));
+            assert!(
+                made.boot_volume_id.as_ref().is_none_or(|volume| volume.eq_ignore_ascii_case(BOOT_VOLUME))
+            );
             let sent = told.encode_to_vec();
             assert_eq!(Message::decode(sent.as_slice()), Ok(told), "callers can read it");
         }

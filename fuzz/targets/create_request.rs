@@ -18,10 +18,9 @@ use tonic::Request;
 fuzz_target!(|bytes: &[u8]| {
     let Ok(message) = CreateVolumeBackupRequest::decode(bytes) else { return };
     let request = message.clone();
-    let call = async |gateway: oci_backup_gateway::rpc::Gateway| {
-        gateway.create_volume_backup(Request::new(request)).await
-    };
-    let (told, asked) = ask(Answer::of(br#"{"id":"made"}"#), call);
+    let answer = Answer::of(br#"{"id":"made"}"#);
+    let (told, asked) =
+        ask(answer, async |gateway| gateway.create_volume_backup(Request::new(request)).await);
     let [asked] = asked.as_slice() else {
         assert!(asked.is_empty());
         let status = told.expect_err("nothing was asked");

@@ -19,7 +19,8 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     }
     let request = CreateVolumeBackupRequest { volume_id: VOLUME.to_owned(), ..Default::default() };
-    let (told, asked) = ask(answer, async |gateway| gateway.create_volume_backup(Request::new(request)).await);
+    let (told, asked) =
+        ask(answer, async |gateway| gateway.create_volume_backup(Request::new(request)).await);
     assert!(!asked.is_empty());
     let nothing_made = status.is_redirection() || status.is_client_error() || status.as_u16() == 501;
     let outcome = check(&told.expect_err("no success"));

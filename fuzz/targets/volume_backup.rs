@@ -15,10 +15,9 @@ use tonic::Request;
 
 fuzz_target!(|body: &[u8]| {
     let request = CreateVolumeBackupRequest { volume_id: VOLUME.to_owned(), ..Default::default() };
-    let call = async |gateway: oci_backup_gateway::rpc::Gateway| {
-        gateway.create_volume_backup(Request::new(request)).await
-    };
-    match ask(Answer::of(body), call).0 {
+    let (told, _asked) =
+        ask(Answer::of(body), async |gateway| gateway.create_volume_backup(Request::new(request)).await);
+    match told {
         Ok(told) => {
             let told = told.into_inner();
             let made = told.volume_backup.as_ref().expect("a backup");

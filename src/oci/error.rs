@@ -290,6 +290,47 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_says_what_it_means_for_the_next_attempt_and_how_the_server_is() {
+        let oci = |status, code: &str| {
+            Cause::Service(read(status, &[], format!(r#"{{"code":"{code}"}}"#).as_bytes()))
+        };
+        let transport = |kind| Cause::Transport(transport::Error { kind, source: None });
+        let text = String::new;
+        for (cause, class, health) in [
+            (answered(400), Class::Permanent, Health::Well),
+            (answered(401), Class::Permanent, Health::Well),
+            (answered(404), Class::Permanent, Health::Well),
+            (answered(409), Class::Permanent, Health::Well),
+            (oci(409, "IncorrectState"), Class::State, Health::Well),
+            (oci(409, "LockConflict"), Class::State, Health::Well),
+            (oci(409, "Conflict"), Class::State, Health::Well),
+            (oci(409, "ExternalServerIncorrectState"), Class::State, Health::Well),
+            (oci(409, "InvalidatedRetryToken"), Class::Permanent, Health::Well),
+            (oci(412, "IncorrectState"), Class::Permanent, Health::Well),
+            (answered(429), Class::Throttled, Health::Well),
+            (answered(500), Class::Ambiguous, Health::Ill),
+            (answered(501), Class::Permanent, Health::Well),
+            (answered(502), Class::Ambiguous, Health::Ill),
+            (answered(503), Class::Overloaded, Health::Ill),
+            (answered(504), Class::Ambiguous, Health::Ill),
+            (Cause::Decode(Unusable::Unreadable { reason: text() }), Class::Ambiguous, Health::Well),
+            (Cause::Decode(Unusable::Malformed { reason: text() }), Class::Ambiguous, Health::Well),
+            (Cause::Decode(Unusable::Empty { status: 204 }), Class::Permanent, Health::Well),
+            (Cause::Decode(Unusable::OtherSource { named: text() }), Class::Permanent, Health::Well),
+            (transport(TransportKind::Dns), Class::NotSent, Health::Ill),
+            (transport(TransportKind::Connect), Class::NotSent, Health::Ill),
+            (transport(TransportKind::Timeout), Class::Ambiguous, Health::Ill),
+            (transport(TransportKind::Reset), Class::Ambiguous, Health::Unknown),
+            (transport(TransportKind::TooLarge), Class::Ambiguous, Health::Unknown),
+            (transport(TransportKind::Tls), Class::Permanent, Health::Unknown),
+            (transport(TransportKind::Request), Class::Permanent, Health::Unknown),
+        ] {
+            let failed = cause.failed();
+            assert_eq!((failed.class, failed.health), (class, health), "{cause:?}");
+        }
+    }
+
+    #[test]
     fn outcomes_are_ordered_by_how_much_may_have_been_made() {
         assert!(Outcome::NotStarted < Outcome::Unknown && Outcome::Unknown < Outcome::Started);
     }
