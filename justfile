@@ -13,6 +13,7 @@ ci: fmt lint test unshared docs slim proto deny sandbox clients
 # Is everything formatted? (`cargo fmt` mends it.)
 fmt:
     cargo fmt --check
+    cargo fmt --check --manifest-path fuzz/Cargo.toml
 
 # Warnings are errors.
 lint:
@@ -51,6 +52,14 @@ sandbox:
 # The gateway through the eyes of clients in other languages.
 clients:
     tests/clients/run
+
+# Faults planted into the gateway, all or those that are named: a test has to find each.
+seeded *NAMES:
+    tests/seeded/run {{ NAMES }}
+
+# Bytes from outside, so many seconds for each target; with 0 only the corpora.
+fuzz SECONDS="60" *TARGETS:
+    fuzz/run {{ SECONDS }} {{ TARGETS }}
 
 # Speed, on the machine as it is.
 bench *ARGS:

@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_tells_whether_another_attempt_may_help_and_how_oci_is() {
+    fn a_failure_says_what_it_means_for_the_next_attempt_and_how_the_server_is() {
         use Class::*;
         use Health::Ill;
         use Health::Unknown as NoWord;

@@ -6,10 +6,16 @@ use crate::rig::Setup;
 use crate::rig::clock;
 use crate::rig::create;
 use crate::rig::hasty;
+use oci_backup_gateway::clock::Clock;
+use oci_backup_gateway::sandbox::CutPoint;
 use oci_backup_gateway::sandbox::Fault;
 use oci_backup_gateway::sandbox::StallPoint;
 use oci_backup_gateway::server;
 use prost::Message;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 use tonic::Code;
@@ -121,6 +127,29 @@ async fn a_clock_that_is_wrong_is_put_right_by_ocis_date_once() {
     rig.caller.clone().create_volume_backup(create()).await.unwrap();
     assert_eq!(rig.creates().len(), before + 1, "from then on the date is right");
     assert_eq!(rig.sandbox.ledger().commits.len(), 9);
+}
+
+/// Both clocks go on by six minutes with every attempt, and OCI takes no date that is older than five.
+#[tokio::test]
+async fn attempts_differ_by_their_date_alone() {
+    let (attempts, system) = (Arc::new(AtomicU32::new(0)), Clock::system());
+    let after = move |attempts: u32| system.now() + Duration::from_secs(360) * attempts;
+    let sandbox_now = {
+        let (attempts, after) = (Arc::clone(&attempts), after.clone());
+        Arc::new(move || after(attempts.load(Ordering::Relaxed)))
+    };
+    let clock = Clock::with_source(Arc::new(move || after(attempts.fetch_add(1, Ordering::Relaxed) + 1)));
+    let rig = Rig::with(Setup { clock, sandbox_now, retry: hasty(5), ..Setup::default() }).await;
+    (0..2).for_each(|_| rig.break_next(Fault::reset(CutPoint::BeforeCommit)));
+    rig.caller.clone().create_volume_backup(create()).await.unwrap();
+    let creates = rig.creates();
+    assert!(creates.iter().all(|create| create.refusal.is_none()), "{creates:?}");
+    let dates: BTreeSet<_> = creates.iter().map(|create| &create.date).collect();
+    let rest: BTreeSet<_> = creates
+        .iter()
+        .map(|create| (&create.path, &create.retry_token, &create.opc_request_id, &create.body_sha256))
+        .collect();
+    assert_eq!((dates.len(), rest.len()), (3, 1), "{creates:?}");
 }
 
 #[tokio::test]

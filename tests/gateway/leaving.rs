@@ -44,21 +44,24 @@ async fn until_sent(rig: &Rig, creates: usize) {
     }
 }
 
-/// Row 60: in the midst of an attempt.
+/// Row 60: in the midst of an attempt, whether the next one would follow after a pause or at once.
 #[tokio::test]
 async fn a_caller_who_leaves_during_an_attempt_ends_the_call_with_it() {
-    let rig = Rig::with(Setup { retry: hasty(5), ..Setup::default() }).await;
-    let fault =
-        Fault::reset(CutPoint::AfterCommit).stalled(StallPoint::BeforeCommit, Duration::from_millis(300));
-    rig.sandbox.inject(FaultRule::new(fault).forever()).unwrap();
-    let mut caller = rig.caller.clone();
-    let call = tokio::spawn(async move { caller.create_volume_backup(create()).await });
-    until_sent(&rig, 1).await;
-    call.abort();
-    while !rig.mutations.is_empty() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    for retry in [hasty(5), retry::Config { pause: Duration::ZERO, ..hasty(5) }] {
+        let rig = Rig::with(Setup { retry, ..Setup::default() }).await;
+        let fault =
+            Fault::reset(CutPoint::AfterCommit).stalled(StallPoint::BeforeCommit, Duration::from_millis(300));
+        rig.sandbox.inject(FaultRule::new(fault).forever()).unwrap();
+        let mut caller = rig.caller.clone();
+        let call = tokio::spawn(async move { caller.create_volume_backup(create()).await });
+        until_sent(&rig, 1).await;
+        call.abort();
+        while !rig.mutations.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let (creates, commits) = (rig.creates().len(), rig.commits());
+        assert_eq!((creates, commits), (1, 1), "the attempt ended by itself, and was the last");
     }
-    assert_eq!((rig.creates().len(), rig.commits()), (1, 1), "the attempt ended by itself, and was the last");
 }
 
 /// Row 60: between two attempts.

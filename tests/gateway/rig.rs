@@ -45,6 +45,8 @@ pub(crate) static IDENTITY: LazyLock<Identity> = LazyLock::new(|| Identity::gene
 
 /// What a test wants different.
 pub(crate) struct Setup {
+    /// The gateway's clock.
+    pub(crate) clock: Clock,
     /// The sandbox's clock.
     pub(crate) sandbox_now: sandbox::Now,
     /// How the sandbox is reached.
@@ -63,8 +65,6 @@ pub(crate) struct Setup {
     pub(crate) retry: retry::Config,
     /// Whether calls with one token share an exchange.
     pub(crate) sharing: oci::Sharing,
-    /// The gateway's clock.
-    pub(crate) clock: Clock,
     /// Where its credentials come from; the identity's key without it.
     pub(crate) credentials: Option<Arc<dyn ProvideCredentials>>,
     /// What sends its requests.
@@ -76,6 +76,7 @@ pub(crate) struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         Self {
+            clock: Clock::system(),
             sandbox_now: clock(Duration::ZERO),
             transport: sandbox::Transport::Plaintext,
             identity: IDENTITY.clone(),
@@ -85,7 +86,6 @@ impl Default for Setup {
             attempt_timeout: Duration::from_secs(5),
             retry: retry::Config::default(),
             sharing: sharing(),
-            clock: Clock::system(),
             credentials: None,
             http: None,
             server: server::Config {
@@ -173,7 +173,7 @@ impl Rig {
         .await
         .unwrap();
         let (clock, mutations) = (setup.clock.clone(), oci::Mutations::new());
-        let server = gateway(setup, &sandbox, clock.clone(), mutations.clone()).await?;
+        let server = gateway(setup, &sandbox, mutations.clone()).await?;
         let caller = caller(server.address()).await;
         Ok(Self { sandbox, server, caller, clock, mutations })
     }
@@ -181,7 +181,7 @@ impl Rig {
     /// Another gateway in front of the same OCI.
     pub(crate) async fn replica(&self, sharing: oci::Sharing) -> Server {
         let setup = Setup { sharing, ..Setup::default() };
-        gateway(setup, &self.sandbox, Clock::system(), oci::Mutations::new()).await.unwrap()
+        gateway(setup, &self.sandbox, oci::Mutations::new()).await.unwrap()
     }
 
     /// Makes the next create that reaches OCI meet this fault; what readiness asks after a 401 does not.
@@ -221,7 +221,6 @@ impl Rig {
 async fn gateway(
     setup: Setup,
     sandbox: &Sandbox,
-    clock: Clock,
     mutations: oci::Mutations,
 ) -> Result<Server, server::StartError> {
     let endpoint = Endpoint::parse(&setup.endpoint.unwrap_or_else(|| sandbox.endpoint())).unwrap();
@@ -240,7 +239,7 @@ async fn gateway(
     };
     let credentials = setup.credentials.unwrap_or_else(|| credentials(&setup.identity));
     let http = setup.http.unwrap_or_else(|| Arc::new(reqwest::Client::new(&http).unwrap()));
-    let client = oci::Client::new(config, http, Arc::clone(&credentials), clock, mutations.clone());
+    let client = oci::Client::new(config, http, Arc::clone(&credentials), setup.clock, mutations.clone());
     let tenancy = Ocid::parse(setup.identity.tenancy()).unwrap();
     Server::start(setup.server, client, credentials, tenancy, mutations).await
 }

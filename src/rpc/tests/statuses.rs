@@ -4,6 +4,7 @@ use crate::oci;
 use crate::oci::error::Cause;
 use crate::oci::error::Outcome;
 use crate::oci::error::Service;
+use crate::oci::error::TransportKind;
 use crate::oci::operation::Unusable;
 use crate::oci::request_id::RequestId;
 use crate::oci::retry_token::Origin;
@@ -57,9 +58,19 @@ fn service() -> impl Strategy<Value = Service> {
     })
 }
 
+fn transport() -> impl Strategy<Value = Cause> {
+    use TransportKind::*;
+    let kind = prop::sample::select(vec![Request, Dns, Connect, Tls, Reset, Timeout, TooLarge]);
+    kind.prop_map(|kind| Cause::Transport(kind.into()))
+}
+
 fn cause() -> impl Strategy<Value = Cause> {
     prop_oneof![
         4 => service().prop_map(Cause::Service),
+        2 => transport(),
+        1 => (1_u64..100_000).prop_map(|left| Cause::Breaker { left: Duration::from_millis(left) }),
+        1 => service().prop_map(|last| Cause::Draining { last: Arc::new(Cause::Service(last)) }),
+        1 => Just(()).prop_map(|()| Cause::TokenReused),
         1 => anything().prop_map(|reason| Cause::Decode(Unusable::Unreadable { reason })),
         1 => anything().prop_map(|reason| Cause::Decode(Unusable::Malformed { reason })),
         1 => anything().prop_map(|named| Cause::Decode(Unusable::OtherSource { named })),

@@ -1,0 +1,31 @@
+//! Whatever body comes with a 200: a backup with an id and of the volume that was asked for, or an error that does not
+//! say that nothing was made.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use oci_backup_gateway::pb::CreateVolumeBackupRequest;
+use oci_backup_gateway::pb::backup_service_server::BackupService;
+use oci_backup_gateway_fuzz::Answer;
+use oci_backup_gateway_fuzz::VOLUME;
+use oci_backup_gateway_fuzz::ask;
+use oci_backup_gateway_fuzz::check;
+use prost::Message;
+use tonic::Request;
+
+fuzz_target!(|body: &[u8]| {
+    let request = CreateVolumeBackupRequest { volume_id: VOLUME.to_owned(), ..Default::default() };
+    let (told, _asked) =
+        ask(Answer::of(body), async |gateway| gateway.create_volume_backup(Request::new(request)).await);
+    match told {
+        Ok(told) => {
+            let told = told.into_inner();
+            let made = told.volume_backup.as_ref().expect("a backup");
+            assert!(!made.id.is_empty());
+            assert!(made.volume_id.as_ref().is_none_or(|volume| volume.eq_ignore_ascii_case(VOLUME)));
+            let sent = told.encode_to_vec();
+            assert_eq!(Message::decode(sent.as_slice()), Ok(told), "callers can read it");
+        }
+        Err(status) => assert_ne!(check(&status), "NOT_STARTED", "{status:?}"),
+    }
+});
