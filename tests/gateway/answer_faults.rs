@@ -246,7 +246,7 @@ async fn a_call_whose_token_another_replica_has_in_flight_gets_the_same_backup()
     };
     let (here, there) = tokio::join!(rig.carry_out(message.clone()), later);
     rig.assert_once("here", &here, pause + MOMENT);
-    rig.assert_once("there", &there, 3 * SECOND);
+    rig.assert_once("there", &there, 5 * SECOND);
     let met = rig.creates().iter().filter(|attempt| attempt.status == Some(409)).count();
     assert!(met >= 1 && rig.creates().len() == met + 2, "{:?}", rig.creates());
 }
