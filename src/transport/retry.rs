@@ -1,6 +1,6 @@
 //! THE loop: what failed decides whether, and when, another attempt starts.
 //!
-//! [`decide`] is pure. [`run`] never sleeps by itself and never looks at a clock: whether an attempt may start is
+//! [`Config::decide`] is pure. [`Retry::run`] never sleeps by itself and never looks at a clock: whether an attempt may start is
 //! asked, and so is a pause.
 
 use super::breaker;
