@@ -36,7 +36,11 @@ pub(super) async fn run(settings: Serve, given: &Given) -> Result<ExitCode, Fail
         .map_err(|error| Failure::Runtime(error.to_string()))?;
     tokio::select! {
         () = signals.next() => {}
-        () = server.broken() => return Err(Failure::Runtime("a listener has ended by itself".to_owned())),
+        () = server.broken() => {
+            // Creates on their way are not to be cut off for that.
+            server.drain().await;
+            return Err(Failure::Runtime("a listener has ended by itself".to_owned()));
+        }
     }
     signals.unless_again(drain(server)).await
 }

@@ -55,7 +55,7 @@ impl Client {
         let waiting = Waiting(exchange);
         match tokio::time::timeout_at(deadline.answer_by(), waiting.0.ended()).await {
             Ok(ended) => ended,
-            Err(_elapsed) => Err(waiting.leave().late()),
+            Err(_elapsed) => Err(waiting.leave().left_behind()),
         }
     }
 
@@ -259,6 +259,10 @@ impl<O: Operation> Exchange<O> {
         if progress.waiting > 0 {
             return;
         }
+        // What the last one is told stays true: nobody comes and makes the exchange go on after all.
+        if progress.attempt == Attempt::Ended {
+            progress.boarding = Boarding::Closed;
+        }
         let unheard = progress.ended.take().filter(|_ended| !progress.heard);
         drop(progress);
         self.changed.notify_waiters();
@@ -280,6 +284,16 @@ impl<O: Operation> Exchange<O> {
             }
             changed.await;
         }
+    }
+
+    /// For a caller whose time is up. Where others go on waiting, more may be made under its request id.
+    fn left_behind(&self) -> Error {
+        let mut error = self.late();
+        let progress = self.progress();
+        if progress.waiting > 0 && !progress.is_over {
+            error.outcome = error.outcome.map(|outcome| outcome.max(Outcome::Unknown));
+        }
+        error
     }
 
     fn late(&self) -> Error {

@@ -38,7 +38,10 @@ impl Server {
         let (calls, mutations, grpc) = (&self.calls, &self.mutations, &mut self.grpc);
         let finished = async {
             idle(calls, mutations).await;
-            let _ = tokio::time::timeout(LAST_WORDS, grpc).await;
+            // A handle is not to be asked twice.
+            if !grpc.is_finished() {
+                let _ = tokio::time::timeout(LAST_WORDS, grpc).await;
+            }
             // A call that was on its way when the GOAWAY was.
             idle(calls, mutations).await;
         };
@@ -47,7 +50,6 @@ impl Server {
             Err(_elapsed) => Drained::Cut,
         };
         self.cut_connections.cancel();
-        // A handle is not to be asked twice.
         if !self.grpc.is_finished() {
             let _ = tokio::time::timeout(LAST_WORDS, &mut self.grpc).await;
         }

@@ -17,6 +17,9 @@ use tracing_subscriber::fmt::MakeWriter;
 /// What a pipe that is ready takes without waiting (pipe(7), `PIPE_BUF` on Linux).
 const TAKEN_AT_ONCE: usize = 4096;
 
+/// What may be left for whoever writes.
+const LEFT_AT_MOST: usize = 1 << 20;
+
 /// Standard error is one for the whole process, and so is this.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
@@ -31,7 +34,7 @@ pub fn dropped_lines() -> u64 {
 /// A thread that waited for another's write would lose more time than the write takes.
 pub(super) struct Unwaiting {
     left: Mutex<Vec<u8>>,
-    stderr: Mutex<Stderr>,
+    sink: Mutex<Sink>,
 }
 
 /// The writer of one line.
@@ -39,26 +42,35 @@ pub(super) struct Line<'a>(&'a Unwaiting);
 
 impl Unwaiting {
     pub(super) fn new(stderr: Stderr) -> Self {
-        Self { left: Mutex::new(Vec::new()), stderr: Mutex::new(stderr) }
+        Self { left: Mutex::new(Vec::new()), sink: Mutex::new(Sink { stderr, torn: false }) }
     }
 
     fn left(&self) -> MutexGuard<'_, Vec<u8>> {
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Leaves a line for whoever writes. Where writing hangs all the same, what is left does not grow for ever.
+    fn leave(&self, line: &[u8]) {
+        let mut left = self.left();
+        if left.len() + line.len() > LEFT_AT_MOST {
+            dropped(line);
+        } else {
+            left.extend_from_slice(line);
+        }
+    }
+
     /// Writes what was left, as long as there is any and nobody else does.
-    fn write_out(&self) -> io::Result<()> {
+    fn write_out(&self) {
         while !self.left().is_empty() {
-            let mut stderr = match self.stderr.try_lock() {
-                Ok(stderr) => stderr,
+            let mut sink = match self.sink.try_lock() {
+                Ok(sink) => sink,
                 Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
                 // Looks again when it has written.
-                Err(TryLockError::WouldBlock) => return Ok(()),
+                Err(TryLockError::WouldBlock) => return,
             };
             let lines = std::mem::take(&mut *self.left());
-            write_without_waiting(&mut stderr, &lines)?;
+            sink.write(&lines);
         }
-        Ok(())
     }
 }
 
@@ -73,8 +85,8 @@ impl<'a> MakeWriter<'a> for Unwaiting {
 impl Write for Line<'_> {
     /// Takes everything, and passes on what the reader has room for.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.left().extend_from_slice(bytes);
-        self.0.write_out()?;
+        self.0.leave(bytes);
+        self.0.write_out();
         Ok(bytes.len())
     }
 
@@ -83,23 +95,65 @@ impl Write for Line<'_> {
     }
 }
 
-fn write_without_waiting(stderr: &mut Stderr, bytes: &[u8]) -> io::Result<()> {
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        if !has_room(stderr) {
-            let lines = rest.iter().filter(|byte| **byte == b'\n').count();
-            DROPPED.fetch_add(u64::try_from(lines).unwrap_or(u64::MAX), Ordering::Relaxed);
-            break;
-        }
-        let (part, after) = rest.split_at(rest.len().min(TAKEN_AT_ONCE));
-        stderr.write_all(part)?;
-        rest = after;
-    }
-    Ok(())
+/// Where lines go.
+struct Sink {
+    stderr: Stderr,
+    /// The last line was cut off in its midst.
+    torn: bool,
 }
 
-fn has_room(stderr: &Stderr) -> bool {
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let mut asked = [PollFd::new(stderr, PollFlags::OUT)];
-    matches!(rustix::event::poll(&mut asked, Some(&now)), Ok(1..))
+impl Sink {
+    /// Whole lines as far as there is room; those after them are dropped, and counted.
+    fn write(&mut self, lines: &[u8]) {
+        let mut rest = lines;
+        let mut in_a_line = self.torn;
+        if self.torn && self.write_part(b"\n") {
+            (self.torn, in_a_line) = (false, false);
+        }
+        while !rest.is_empty() && !self.torn {
+            let (part, after) = rest.split_at(whole_lines(rest));
+            if !self.write_part(part) {
+                break;
+            }
+            in_a_line = !part.ends_with(b"\n");
+            rest = after;
+        }
+        self.torn = in_a_line;
+        dropped(rest);
+    }
+
+    fn write_part(&mut self, part: &[u8]) -> bool {
+        self.has_room() && self.stderr.write_all(part).is_ok()
+    }
+
+    fn has_room(&self) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut asked = [PollFd::new(&self.stderr, PollFlags::OUT)];
+        matches!(rustix::event::poll(&mut asked, Some(&now)), Ok(1..))
+    }
+}
+
+/// The length of as many lines as are taken at once, or of a part of one that is longer.
+fn whole_lines(bytes: &[u8]) -> usize {
+    let most = bytes.get(..TAKEN_AT_ONCE).unwrap_or(bytes);
+    most.iter().rposition(|byte| *byte == b'\n').map_or(most.len(), |end| end + 1)
+}
+
+fn dropped(lines: &[u8]) {
+    let lines = lines.iter().filter(|byte| **byte == b'\n').count();
+    DROPPED.fetch_add(u64::try_from(lines).unwrap_or(u64::MAX), Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_go_out_whole_as_long_as_they_are_short() {
+        let line = [vec![b'a'; 999], vec![b'\n']].concat();
+        assert_eq!(whole_lines(&line.repeat(3)), 3000);
+        assert_eq!(whole_lines(&line.repeat(9)), 4000, "not a part of the fifth");
+        assert_eq!(whole_lines(&[b'a'; 9000]), TAKEN_AT_ONCE);
+        assert_eq!(whole_lines(b"the end of a long one\nand"), 22);
+    }
 }

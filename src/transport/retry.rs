@@ -235,15 +235,21 @@ impl Retry {
     pub async fn run<E: Exchange>(&self, exchange: &E) -> Result<E::Answer, Stop<E::Failure>> {
         let mut history = History::default();
         let mut last = None;
-        let mut paid = 0;
+        // For the last retry that was made, and for the one that is to be made.
+        let (mut paid, mut pledged) = (0, 0);
         loop {
             let admission = match self.breaker.admit() {
                 Ok(admission) => admission,
-                Err(open) => return Err(last.map_or(Stop::Open(open), Stop::Failed)),
+                Err(open) => {
+                    self.budget.give(pledged);
+                    return Err(last.map_or(Stop::Open(open), Stop::Failed));
+                }
             };
             if !exchange.begin() {
+                self.budget.give(pledged);
                 return Err(last.map_or(Stop::NeverBegan, Stop::Failed));
             }
+            paid = if pledged == 0 { paid } else { pledged };
             let failure = match exchange.attempt().await {
                 Ok(answer) => {
                     admission.ended(Health::Well);
@@ -259,12 +265,13 @@ impl Retry {
                 None => return Err(Stop::Failed(failure)),
                 Some(pause) => pause,
             };
-            paid = self.price(failed.class);
-            if !self.budget.take(paid) {
+            pledged = self.price(failed.class);
+            if !self.budget.take(pledged) {
                 return Err(Stop::Failed(failure));
             }
             history.paused(failed.class);
             if !pause.is_zero() && !exchange.pause(pause).await {
+                self.budget.give(pledged);
                 return Err(Stop::Interrupted(failure));
             }
             last = Some(failure);
@@ -279,12 +286,13 @@ impl Retry {
         }
     }
 
-    /// What another attempt after such a failure costs. What was our own fault and is mended costs nothing.
+    /// What another attempt after such a failure costs. What was our own fault and is mended costs nothing, and
+    /// neither does waiting for a state: the server is well, and others' retries must not be spent on it.
     fn price(&self, class: Class) -> u32 {
         match class {
-            Class::Corrected | Class::Permanent => 0,
+            Class::Corrected | Class::Permanent | Class::State => 0,
             Class::Ambiguous => self.config.budget.after_ambiguous,
-            Class::NotSent | Class::Throttled | Class::Overloaded | Class::State => self.config.budget.retry,
+            Class::NotSent | Class::Throttled | Class::Overloaded => self.config.budget.retry,
         }
     }
 }

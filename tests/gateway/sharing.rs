@@ -12,6 +12,7 @@ use oci_backup_gateway::sandbox::CutPoint;
 use oci_backup_gateway::sandbox::Fault;
 use oci_backup_gateway::sandbox::FaultRule;
 use oci_backup_gateway::sandbox::StallPoint;
+use oci_backup_gateway::transport::retry;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use std::time::Instant;
@@ -181,5 +182,23 @@ async fn a_shared_failure_is_everybodys_and_ends_the_sharing() {
     }
     assert_eq!((failures, rig.creates().len()), (3, 5));
     id(call(&rig, &request, LONG).await.unwrap());
+    assert_eq!(rig.commits(), 1);
+}
+
+/// A caller whose time is up is not told that nothing was made while others make it go on.
+#[tokio::test]
+async fn who_is_left_behind_is_not_told_that_nothing_was_made() {
+    let pause = Duration::from_secs(2);
+    let retry = retry::Config { pause_for_state: pause, longest_pause: pause, ..hasty(5) };
+    let rig = Rig::with(Setup { sharing: Sharing::On, retry, ..Setup::default() }).await;
+    let request = create();
+    let waits = Fault::status(409, "IncorrectState", "in a moment").header("retry-after", "1");
+    rig.break_next(waits);
+    let patient = call(&rig, &request, LONG);
+    until_sent(&rig).await;
+    let hasty = call(&rig, &request, Duration::from_millis(600)).await.unwrap().unwrap_err();
+    let info = hasty.get_error_details().error_info().unwrap().clone();
+    assert_eq!((hasty.code(), info.metadata["outcome"].as_str()), (Code::DeadlineExceeded, "UNKNOWN"));
+    id(patient.await.unwrap());
     assert_eq!(rig.commits(), 1);
 }
