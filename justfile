@@ -65,8 +65,10 @@ fuzz SECONDS="60" *TARGETS:
 bench *ARGS:
     cargo bench {{ ARGS }}
 
-# The long proof of exactly-once, one run after the other, each within its time. `PROVE_SEED` repeats a run.
+# The long proof of exactly-once: the loop against 100,000 plans of faults, then the long runs, each within its time.
+# `PROVE_SEED` repeats a run.
 prove:
+    PROPTEST_CASES=100000 cargo test --lib no_plan_of_faults
     cargo test --release --test prove --no-run
     timeout 45m cargo test --release --test prove -- --ignored --nocapture a_hundred_thousand
     timeout 15m cargo test --release --test prove -- --ignored --nocapture ten_thousand
