@@ -139,8 +139,7 @@ fn unreached(error: &TransportError) -> String {
 fn never_sent(cause: &Cause) -> bool {
     match cause {
         Cause::Transport(error) => error.kind.never_sent(),
-        Cause::Credentials(_) | Cause::Signature(_) => true,
-        Cause::Breaker { .. } | Cause::TokenReused => true,
+        Cause::Credentials(_) | Cause::Signature(_) | Cause::Breaker { .. } | Cause::TokenReused => true,
         Cause::Service(_)
         | Cause::Decode(_)
         | Cause::Deadline { .. }

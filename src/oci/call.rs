@@ -180,10 +180,9 @@ impl Caller {
     ) -> Result<O::Output, Cause> {
         if !status.is_success() {
             // A body that broke off takes nothing from what the status says.
-            return Err(Cause::Service(Service::read(status, headers, &body.unwrap_or_default())));
+            return Err(Cause::Service(Service::read(status, headers, body.as_deref().ok())));
         }
-        let body =
-            body.map_err(|error| Cause::Decode(Unusable::Unreadable { reason: error.kind.to_string() }))?;
+        let body = body.map_err(|error| Cause::Decode(Unusable::Broken { kind: error.kind }))?;
         if matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT) {
             return Err(Cause::Decode(Unusable::Empty { status: status.as_u16() }));
         }

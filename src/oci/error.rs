@@ -97,6 +97,8 @@ pub struct Service {
     pub code: Option<String>,
     /// OCI's message; empty when the body is not OCI's JSON, which is never passed on.
     pub message: String,
+    /// Its body broke off, with whatever code it had.
+    pub is_broken: bool,
     /// What `Retry-After` asked for.
     pub retry_after: Option<Duration>,
 }
@@ -138,7 +140,10 @@ impl Cause {
             },
             Self::Decode(Unusable::Malformed { .. }) => Outcome::Started,
             Self::Decode(
-                Unusable::Unreadable { .. } | Unusable::Empty { .. } | Unusable::OtherSource { .. },
+                Unusable::Unreadable { .. }
+                | Unusable::Broken { .. }
+                | Unusable::Empty { .. }
+                | Unusable::OtherSource { .. },
             ) => Outcome::Unknown,
             Self::Transport(error) if error.kind.never_sent() => Outcome::NotStarted,
             Self::Transport(_) | Self::Internal(_) => Outcome::Unknown,
@@ -161,12 +166,8 @@ impl Cause {
             Self::Decode(Unusable::Empty { .. } | Unusable::OtherSource { .. }) => {
                 (Class::Permanent, Health::Well)
             }
-            Self::Transport(error) => match error.kind {
-                TransportKind::Dns | TransportKind::Connect => (Class::NotSent, Health::Ill),
-                TransportKind::Timeout => (Class::Ambiguous, Health::Ill),
-                TransportKind::Reset | TransportKind::TooLarge => (Class::Ambiguous, Health::Unknown),
-                TransportKind::Tls | TransportKind::Request => (Class::Permanent, Health::Unknown),
-            },
+            Self::Decode(Unusable::Broken { kind }) => of_transport(*kind),
+            Self::Transport(error) => of_transport(error.kind),
             Self::Credentials(_)
             | Self::Deadline { .. }
             | Self::Breaker { .. }
@@ -195,9 +196,20 @@ impl Cause {
     }
 }
 
+fn of_transport(kind: TransportKind) -> (Class, Health) {
+    match kind {
+        TransportKind::Dns | TransportKind::Connect => (Class::NotSent, Health::Ill),
+        TransportKind::Timeout => (Class::Ambiguous, Health::Ill),
+        TransportKind::Reset | TransportKind::TooLarge => (Class::Ambiguous, Health::Unknown),
+        TransportKind::Tls | TransportKind::Request => (Class::Permanent, Health::Unknown),
+    }
+}
+
 impl Service {
     fn failed(&self) -> Failed {
         let class = match (self.status.as_u16(), self.code.as_deref().unwrap_or_default()) {
+            // The code that tells a state from what is permanent did not arrive.
+            (409, _) if self.is_broken => Class::Ambiguous,
             (409, "IncorrectState" | "LockConflict" | "Conflict" | "ExternalServerIncorrectState") => {
                 Class::State
             }
@@ -214,13 +226,14 @@ impl Service {
 
     /// Reads an error answer. OCI's body is an object with a code and a message
     /// (docs.oracle.com/iaas/Content/API/References/apierrors.htm); one without a code says nothing and is
-    /// dropped.
-    pub(super) fn read(status: StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Self {
-        let body: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
+    /// dropped. `None`: it broke off.
+    pub(super) fn read(status: StatusCode, headers: &http::HeaderMap, body: Option<&[u8]>) -> Self {
+        let is_broken = body.is_none();
+        let body: Map<String, Value> = serde_json::from_slice(body.unwrap_or_default()).unwrap_or_default();
         let text = |name| body.get(name).and_then(Value::as_str).map(str::to_owned);
         let code = text("code").filter(|code| !code.is_empty());
         let message = code.as_ref().and_then(|_of_oci| text("message")).unwrap_or_default();
-        Self { status, code, message, retry_after: transport::backoff::retry_after(headers) }
+        Self { status, code, message, is_broken, retry_after: transport::backoff::retry_after(headers) }
     }
 }
 
@@ -237,7 +250,7 @@ mod tests {
         let headers = headers.iter().map(|(name, value)| {
             (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
         });
-        Service::read(StatusCode::from_u16(status).unwrap(), &headers.collect(), body)
+        Service::read(StatusCode::from_u16(status).unwrap(), &headers.collect(), Some(body))
     }
 
     fn answered(status: u16) -> Cause {
@@ -269,6 +282,7 @@ mod tests {
             (answered(504), Unknown),
             (answered(599), Unknown),
             (Cause::Decode(Unusable::Unreadable { reason: text() }), Unknown),
+            (Cause::Decode(Unusable::Broken { kind: TransportKind::Timeout }), Unknown),
             (Cause::Decode(Unusable::Malformed { reason: text() }), Started),
             (Cause::Decode(Unusable::Empty { status: 204 }), Unknown),
             (Cause::Decode(Unusable::OtherSource { named: text() }), Unknown),
@@ -299,6 +313,9 @@ mod tests {
             Cause::Service(read(status, &[], format!(r#"{{"code":"{code}","message":""}}"#).as_bytes()))
         };
         let transport = |kind| Cause::Transport(transport::Error { kind, source: None });
+        let broken = |status| {
+            Cause::Service(Service::read(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), None))
+        };
         let cases = [
             (answered(302), Permanent, Well),
             (answered(400), Permanent, Well),
@@ -331,6 +348,12 @@ mod tests {
             (transport(TransportKind::Timeout), Ambiguous, Ill),
             (transport(TransportKind::TooLarge), Ambiguous, NoWord),
             (Cause::Internal("a fault"), Permanent, NoWord),
+            (Cause::Decode(Unusable::Broken { kind: TransportKind::Timeout }), Ambiguous, Ill),
+            (Cause::Decode(Unusable::Broken { kind: TransportKind::Reset }), Ambiguous, NoWord),
+            (Cause::Decode(Unusable::Broken { kind: TransportKind::TooLarge }), Ambiguous, NoWord),
+            (broken(409), Ambiguous, Well),
+            (broken(400), Permanent, Well),
+            (broken(429), Throttled, Well),
         ];
         for (cause, class, health) in cases {
             let failed = cause.failed();
@@ -403,7 +426,7 @@ mod tests {
             let wait = wait.into_iter().filter(|byte| *byte != 127).collect::<Vec<_>>();
             let mut headers = HeaderMap::new();
             headers.insert("retry-after", HeaderValue::from_bytes(&wait).unwrap());
-            let service = Service::read(StatusCode::from_u16(status).unwrap(), &headers, &body);
+            let service = Service::read(StatusCode::from_u16(status).unwrap(), &headers, Some(&body));
             let _ = Cause::Service(service).describe();
         }
     }

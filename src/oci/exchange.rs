@@ -52,7 +52,7 @@ impl Client {
             Boarded::Joined(exchange) => exchange,
             Boarded::Reused(new) => return Err(new.error(Cause::TokenReused.into())),
         };
-        let waiting = Waiting(exchange);
+        let waiting = Waiting(exchange, deadline);
         match tokio::time::timeout_at(deadline.answer_by(), waiting.0.ended()).await {
             Ok(ended) => ended,
             Err(_elapsed) => Err(waiting.leave().left_behind()),
@@ -68,7 +68,7 @@ impl Client {
 }
 
 /// A caller who waits. Dropped with the caller's future, too: from then on that one does not.
-struct Waiting<O: Operation>(Arc<Exchange<O>>);
+struct Waiting<O: Operation>(Arc<Exchange<O>>, Deadline);
 
 impl<O: Operation> Waiting<O> {
     /// From here on no attempt starts for this caller, so that what it is told stays true.
@@ -79,7 +79,7 @@ impl<O: Operation> Waiting<O> {
 
 impl<O: Operation> Drop for Waiting<O> {
     fn drop(&mut self) {
-        self.0.leave();
+        self.0.leave(self.1);
     }
 }
 
@@ -118,15 +118,20 @@ struct Progress<T> {
     outcome: Outcome,
     last: Option<Arc<Cause>>,
     opc_request_id: Option<String>,
-    /// How many callers wait.
-    waiting: u32,
-    /// The latest of their deadlines.
-    deadline: Deadline,
+    /// The deadlines of the callers who wait.
+    waiting: Vec<Deadline>,
     boarding: Boarding,
     is_over: bool,
     ended: Option<Ended<T>>,
     /// A caller has taken the end with it.
     heard: bool,
+}
+
+impl<T> Progress<T> {
+    /// When the last one stops waiting; `None` when nobody waits.
+    fn latest(&self) -> Option<Deadline> {
+        self.waiting.iter().max().copied()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -151,8 +156,7 @@ impl<O: Operation> Exchange<O> {
             outcome: Outcome::NotStarted,
             last: None,
             opc_request_id: None,
-            waiting: 1,
-            deadline: call.deadline,
+            waiting: vec![call.deadline],
             boarding: Boarding::Open,
             is_over: false,
             ended: None,
@@ -184,8 +188,7 @@ impl<O: Operation> Exchange<O> {
         let mut progress = self.progress();
         let joins = progress.boarding == Boarding::Open;
         if joins {
-            progress.waiting += 1;
-            progress.deadline = progress.deadline.max(deadline);
+            progress.waiting.push(deadline);
         }
         joins
     }
@@ -226,7 +229,7 @@ impl<O: Operation> Exchange<O> {
 
     fn hear(&self) -> Option<Ended<O::Output>> {
         let mut progress = self.progress();
-        let ended = match progress.waiting {
+        let ended = match progress.waiting.len() {
             // Nobody else wants it.
             0 | 1 => progress.ended.take(),
             _ => progress.ended.clone(),
@@ -243,7 +246,7 @@ impl<O: Operation> Exchange<O> {
         let mut progress = self.progress();
         progress.boarding = Boarding::Closed;
         progress.is_over = true;
-        if progress.waiting == 0 {
+        if progress.waiting.is_empty() {
             self.log_unheard(&ended);
         } else {
             progress.ended = Some(ended);
@@ -253,10 +256,12 @@ impl<O: Operation> Exchange<O> {
     }
 
     /// A caller waits no longer.
-    fn leave(&self) {
+    fn leave(&self, deadline: Deadline) {
         let mut progress = self.progress();
-        progress.waiting -= 1;
-        if progress.waiting > 0 {
+        if let Some(place) = progress.waiting.iter().position(|waiting| *waiting == deadline) {
+            progress.waiting.swap_remove(place);
+        }
+        if !progress.waiting.is_empty() {
             return;
         }
         // What the last one is told stays true: nobody comes and makes the exchange go on after all.
@@ -277,7 +282,7 @@ impl<O: Operation> Exchange<O> {
             let changed = self.changed.notified();
             {
                 let mut progress = self.progress();
-                if progress.waiting == 0 {
+                if progress.waiting.is_empty() {
                     progress.boarding = Boarding::Closed;
                     return;
                 }
@@ -290,7 +295,7 @@ impl<O: Operation> Exchange<O> {
     fn left_behind(&self) -> Error {
         let mut error = self.late();
         let progress = self.progress();
-        if progress.waiting > 0 && !progress.is_over {
+        if !progress.waiting.is_empty() && !progress.is_over {
             error.outcome = error.outcome.map(|outcome| outcome.max(Outcome::Unknown));
         }
         error
@@ -368,14 +373,14 @@ impl<O: Operation> retry::Exchange for Exchange<O> {
     }
 
     fn left(&self) -> Duration {
-        self.progress().deadline.left_for_attempts()
+        self.progress().latest().map_or(Duration::ZERO, Deadline::left_for_attempts)
     }
 
     /// If an attempt may start, it counts as begun. Both at once: whoever answers a caller in between must not say
     /// that nothing was started.
     fn begin(&self) -> bool {
         let mut progress = self.progress();
-        let may = progress.waiting > 0 && progress.deadline.allows_attempt();
+        let may = progress.latest().is_some_and(Deadline::allows_attempt);
         if may {
             progress.attempts += 1;
             progress.attempt = Attempt::InFlight;

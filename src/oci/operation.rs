@@ -2,6 +2,7 @@
 
 use super::request::Request;
 use crate::ocid::Ocid;
+use crate::transport::Kind as TransportKind;
 use serde::de::DeserializeOwned;
 
 /// One REST operation with its input.
@@ -36,6 +37,12 @@ pub enum Unusable {
     Unreadable {
         /// Never the answer's own text.
         reason: String,
+    },
+    /// Its head came, but not the whole of it.
+    #[error("the answer could not be read: {kind}")]
+    Broken {
+        /// What happened to the rest.
+        kind: TransportKind,
     },
     /// OCI's JSON, but the resource in it cannot be used: it was made, and its answer is lost.
     #[error("the answer is OCI's, but the resource in it cannot be used: {reason}")]

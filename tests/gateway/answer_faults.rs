@@ -47,6 +47,7 @@ const GZIP_BOMB: &str = "H4sIAAAAAAACA+3BgQAAAACAIJX9KRepCgAAAAAAAAAAAAAAAAAAAAA
 fn bad_answers() -> Vec<(&'static str, Fault, usize)> {
     let error = |status| Fault::status(status, "InternalError", "try again");
     let wire = Fault::wire;
+    let cut = Wire::Truncate { framing: Framing::ContentLength };
     let no_id = AnswerChange { remove: vec!["id".to_owned()], ..AnswerChange::default() };
     let gzip = AnswerChange { body_base64: Some(GZIP_BOMB.to_owned()), ..AnswerChange::default() };
     vec![
@@ -63,6 +64,7 @@ fn bad_answers() -> Vec<(&'static str, Fault, usize)> {
         ("cut short in a chunk", wire(Wire::Truncate { framing: Framing::Chunked }), 2),
         ("cut short without a length", wire(Wire::Truncate { framing: Framing::Close }), 2),
         ("hung up in the midst", Fault::hang_up(CutPoint::MidAnswer), 2),
+        ("a conflict whose code is cut off", Fault { wire: Some(cut), ..incorrect_state() }, 2),
         // Row 41.
         ("no id", Fault::answer(no_id), 2),
         // Row 44.

@@ -185,6 +185,24 @@ async fn a_shared_failure_is_everybodys_and_ends_the_sharing() {
     assert_eq!(rig.commits(), 1);
 }
 
+/// Row 61, where a more patient caller has left: nobody pauses for one who is gone.
+#[tokio::test]
+async fn a_deadline_of_somebody_who_left_counts_no_more() {
+    let rig = sharing(Sharing::On).await;
+    let request = create();
+    let waits = Fault::status(429, "TooManyRequests", "slow down").header("retry-after", "3");
+    rig.break_next(waits.stalled(StallPoint::BeforeCommit, Duration::from_millis(300)));
+    let patient = call(&rig, &request, LONG);
+    until_sent(&rig).await;
+    let began = Instant::now();
+    let hasty = call(&rig, &request, Duration::from_secs(2));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    patient.abort();
+    let status = hasty.await.unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+    assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
+}
+
 /// A caller whose time is up is not told that nothing was made while others make it go on.
 #[tokio::test]
 async fn who_is_left_behind_is_not_told_that_nothing_was_made() {

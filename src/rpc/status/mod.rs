@@ -94,7 +94,7 @@ fn row(cause: &Cause, outcome: Option<Outcome>) -> Row {
     match cause {
         Cause::Service(service) => of_service(service),
         Cause::Transport(error) => of_transport(error.kind),
-        Cause::Decode(Unusable::Unreadable { .. } | Unusable::Malformed { .. }) => {
+        Cause::Decode(Unusable::Unreadable { .. } | Unusable::Broken { .. } | Unusable::Malformed { .. }) => {
             Row::gateway(unusable, "UPSTREAM_RESPONSE_UNREADABLE", Retry::Application(A_MOMENT))
         }
         Cause::Decode(Unusable::Empty { .. } | Unusable::OtherSource { .. }) => {

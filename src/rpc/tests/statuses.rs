@@ -54,6 +54,7 @@ fn service() -> impl Strategy<Value = Service> {
         status,
         code,
         message,
+        is_broken: false,
         retry_after,
     })
 }
@@ -267,6 +268,7 @@ fn codes_of_oci_become_reasons_or_give_way_to_the_http_status() {
             status: StatusCode::CONFLICT,
             code: Some(code.to_owned()),
             message: String::new(),
+            is_broken: false,
             retry_after: None,
         });
         let error = oci::Error {
