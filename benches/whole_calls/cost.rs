@@ -9,13 +9,12 @@ use crate::figures::micros;
 use crate::figures::millis;
 use crate::figures::quantile;
 use crate::gateway::Gateway;
+use crate::health;
 use crate::quiet::Quietest;
 use crate::upstream::Pace;
 use crate::upstream::Upstream;
 use std::time::Duration;
 use std::time::Instant;
-use tonic::transport::Channel;
-use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 const CALLERS: usize = 32;
@@ -80,19 +79,8 @@ async fn round(setting: &Setting, gateway: &Gateway, callers: &Callers) -> Outco
 /// How long health checks take while everybody calls: what Kubernetes' probes would see.
 async fn health_under_load(gateway: &Gateway, callers: &Callers, period: Duration) -> Outcome<Vec<Duration>> {
     let mut health = HealthClient::new(gateway.connect().await?);
-    let (calls, times) = tokio::join!(callers.call_for(period), check_for(&mut health, period));
+    let (calls, times) =
+        tokio::join!(callers.call_for(period), health::checks(&mut health, Instant::now() + period));
     calls?;
     times
-}
-
-async fn check_for(health: &mut HealthClient<Channel>, period: Duration) -> Outcome<Vec<Duration>> {
-    let end = Instant::now() + period;
-    let mut times = Vec::new();
-    while Instant::now() < end {
-        let began = Instant::now();
-        health.check(HealthCheckRequest::default()).await?;
-        times.push(began.elapsed());
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    Ok(times)
 }

@@ -12,6 +12,7 @@ mod callers;
 mod cost;
 mod figures;
 mod gateway;
+mod health;
 mod latency;
 mod memory;
 mod processor;

@@ -9,6 +9,7 @@ use crate::figures::median;
 use crate::figures::millis;
 use crate::figures::quantile;
 use crate::gateway::Gateway;
+use crate::health;
 use crate::upstream::Pace;
 use crate::upstream::Upstream;
 use oci_backup_gateway::pb::backup_service_client::BackupServiceClient;
@@ -18,7 +19,6 @@ use std::time::Instant;
 use tokio::task::JoinSet;
 use tonic::Code;
 use tonic::transport::Channel;
-use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 const ROOM: usize = 64;
@@ -78,12 +78,5 @@ async fn insist(channel: Channel, end: Instant) -> Outcome<(u32, u32)> {
 #[tokio::main(flavor = "current_thread")]
 async fn check_until(url: String, end: Instant) -> Outcome<Vec<Duration>> {
     let mut health = HealthClient::new(Channel::from_shared(url)?.tcp_nodelay(true).connect().await?);
-    let mut times = Vec::new();
-    while Instant::now() < end {
-        let began = Instant::now();
-        health.check(HealthCheckRequest::default()).await?;
-        times.push(began.elapsed());
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    Ok(times)
+    health::checks(&mut health, end).await
 }
