@@ -107,6 +107,25 @@ fn the_sources_keep_the_rules_of_the_house() {
     assert!(violations.is_empty(), "{} violation(s)\n\n{}\n", violations.len(), violations.join("\n"));
 }
 
+#[test]
+fn the_tests_that_the_specification_names_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let specification =
+        fs::read_to_string(root.join("SPECIFICATION.md")).expect("SPECIFICATION.md is readable");
+    let named: Vec<(&str, &str)> =
+        specification.split('`').skip(1).step_by(2).filter_map(|code| code.split_once(".rs::")).collect();
+    assert!(named.len() > 100, "only {} tests are named", named.len());
+    let missing: Vec<String> = named
+        .into_iter()
+        .filter(|(file, test)| {
+            let text = fs::read_to_string(root.join(format!("{file}.rs"))).unwrap_or_default();
+            !text.contains(&format!("fn {test}("))
+        })
+        .map(|(file, test)| format!("{file}.rs::{test}"))
+        .collect();
+    assert!(missing.is_empty(), "SPECIFICATION.md names what is not there:\n{}", missing.join("\n"));
+}
+
 fn collect(directory: &Path, prefix: &str, sources: &mut Vec<Source>) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
