@@ -17,6 +17,7 @@ pub mod read;
 pub mod request;
 pub mod request_id;
 pub mod retry_token;
+mod signers;
 mod standing;
 pub mod volume_backup;
 
@@ -39,13 +40,13 @@ use deadline::Deadline;
 use endpoint::Endpoint;
 use flights::Flights;
 use http::HeaderValue;
+use jiff::SignedDuration;
 use probe::Probe;
 use request_id::RequestId;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::Semaphore;
 use tokio::sync::watch;
 use volume_backup::CreateVolumeBackup;
 use volume_backup::GetVolumeBackup;
@@ -125,7 +126,7 @@ impl Client {
             client_info: HeaderValue::from_static(USER_AGENT),
             region: config.region.into(),
             regions: config.regions,
-            signing: Semaphore::new(processors()),
+            signers: signers::Signers::start(processors()),
         };
         Self {
             caller: Arc::new(caller),
@@ -140,6 +141,12 @@ impl Client {
     #[must_use]
     pub fn standing(&self) -> watch::Receiver<Standing> {
         self.standing.watch()
+    }
+
+    /// What is added to the machine's clock to have OCI's.
+    #[must_use]
+    pub fn clock_offset(&self) -> SignedDuration {
+        SignedDuration::from_millis(self.caller.clock.offset_ms())
     }
 
     /// `POST /volumeBackups`
