@@ -5,10 +5,12 @@ use super::accept::Terms;
 use super::connection::Patience;
 use super::readiness::Readiness;
 use super::readiness::State;
+use crate::oci;
 use crate::telemetry;
 use axum::Router;
 use axum::routing::get;
 use http::StatusCode;
+use std::fmt::Display;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -17,12 +19,18 @@ use tokio_util::sync::CancellationToken;
 const TERMS: Terms = Terms { connections: 64, patience: Patience::for_everything(Duration::from_secs(10)) };
 
 /// Serves until the task is ended.
-pub(super) async fn serve(listener: TcpListener, readiness: Readiness, cut: CancellationToken) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    readiness: Readiness,
+    client: oci::Client,
+    cut: CancellationToken,
+) {
+    let asked = readiness.clone();
     let router = Router::new()
         // Never touches OCI: a restart would not help it.
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(move || readyz(readiness.clone())))
-        .route("/metrics", get(metrics));
+        .route("/metrics", get(move || metrics(asked.clone(), client.clone())));
     let incoming = Incoming::new(listener, TERMS, cut);
     if let Err(error) = axum::serve(incoming, router).await {
         tracing::error!(%error, "the admin listener ended");
@@ -38,18 +46,37 @@ async fn readyz(readiness: Readiness) -> (StatusCode, String) {
     (status, format!("{state}\n"))
 }
 
-async fn metrics() -> ([(http::HeaderName, &'static str); 1], String) {
+async fn metrics(
+    readiness: Readiness,
+    client: oci::Client,
+) -> ([(http::HeaderName, &'static str); 1], String) {
     // prometheus.io/docs/instrumenting/exposition_formats
     let content_type = [(http::header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     let (version, revision) = (env!("CARGO_PKG_VERSION"), env!("GATEWAY_GIT_REVISION"));
-    let text = format!(
-        "# HELP gateway_build_info What is running.\n\
-         # TYPE gateway_build_info gauge\n\
-         gateway_build_info{{version=\"{version}\",revision=\"{revision}\"}} 1\n\
-         # HELP gateway_log_lines_dropped_total Lines of the log that its reader had no room for.\n\
-         # TYPE gateway_log_lines_dropped_total counter\n\
-         gateway_log_lines_dropped_total {}\n",
-        telemetry::dropped_lines()
-    );
-    (content_type, text)
+    let build = format!("gateway_build_info{{version=\"{version}\",revision=\"{revision}\"}}");
+    let refused = u8::from(matches!(readiness.state(), State::Refused));
+    let families = [
+        family("gauge", "What is running.", &build, 1),
+        family("counter", "Faults of the gateway.", "gateway_panics_total", telemetry::panics()),
+        family(
+            "counter",
+            "Lines of the log that its reader had no room for.",
+            "gateway_log_lines_dropped_total",
+            telemetry::dropped_lines(),
+        ),
+        family("gauge", "Whether OCI refuses the credential.", "gateway_credential_refused", refused),
+        family(
+            "gauge",
+            "What is added to the machine's clock to have OCI's.",
+            "gateway_clock_offset_seconds",
+            client.clock_offset().as_secs_f64(),
+        ),
+    ];
+    (content_type, families.concat())
+}
+
+/// One metric with one sample.
+fn family(kind: &str, help: &str, sample: &str, value: impl Display) -> String {
+    let name = sample.split('{').next().unwrap_or(sample);
+    format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{sample} {value}\n")
 }

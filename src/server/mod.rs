@@ -127,7 +127,12 @@ impl Server {
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, until);
         let background = [
-            tokio::spawn(admin::serve(admin_listener, readiness.clone(), cut_connections.clone())),
+            tokio::spawn(admin::serve(
+                admin_listener,
+                readiness.clone(),
+                client.clone(),
+                cut_connections.clone(),
+            )),
             tokio::spawn(readiness.clone().follow(client, credentials, tenancy)),
         ];
         let grpc = tokio::spawn(serving);
