@@ -733,6 +733,10 @@ mod tests {
                 match what {
                     What::Began => self.began(*at, *call),
                     What::MayNotBegin => {
+                        prop_assert!(
+                            !self.behind[*call].broken_off,
+                            "a pause that was broken off is the end"
+                        );
                         self.behind[*call].may_not_begin = true;
                         self.give_back(*call);
                         self.let_through(*at, *call)?;
@@ -794,7 +798,7 @@ mod tests {
                     behind.attempts - behind.of_states <= 5,
                     "five attempts, corrections among them"
                 );
-                prop_assert!(!behind.broken_off, "nobody waits");
+                prop_assert!(!behind.broken_off, "a pause that was broken off is the end");
                 Ok(())
             }
 
@@ -824,6 +828,7 @@ mod tests {
                         prop_assert_eq!(Some(*last), behind.last, "the last word counts");
                     }
                     Err(Stop::Failed(last)) => {
+                        prop_assert!(!behind.broken_off, "who waits for nothing more is told so");
                         prop_assert_eq!(Some(*last), behind.last, "the last word counts");
                         let may_go_on = may_be_repeated(last.class, self.calls[call].repetition)
                             && (last.class == Class::State || behind.attempts - behind.of_states < 5)
