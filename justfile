@@ -71,4 +71,5 @@ prove:
     PROPTEST_CASES=100000 cargo test --lib no_plan_of_faults
     cargo test --release --test prove --no-run
     timeout 45m cargo test --release --test prove -- --ignored --nocapture a_hundred_thousand
+    timeout 15m cargo test --release --test prove -- --ignored --nocapture twenty_thousand
     timeout 15m cargo test --release --test prove -- --ignored --nocapture ten_thousand

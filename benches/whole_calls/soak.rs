@@ -18,7 +18,7 @@ const FEW_CALLS: u32 = 50_000;
 /// What caches and allocators take for themselves in the first tenth is no growth.
 const WARM_UP: f64 = 0.1;
 const GROWTH_MIB: f64 = 4.0;
-/// Of a hundred requests one is answered with 500, and so repeated.
+/// Of a hundred requests one meets trouble, of six kinds in turn, and is repeated.
 const FAILING: usize = 100;
 
 pub(crate) async fn measure(setting: &Setting) -> Outcome<Vec<Figure>> {
@@ -40,9 +40,9 @@ pub(crate) async fn measure(setting: &Setting) -> Outcome<Vec<Figure>> {
     let opened = f64::from(gateway.descriptors()?) - f64::from(descriptors);
     Ok(vec![
         Figure::new("resident memory grown over a soak", grown, "MiB").at_most(GROWTH_MIB).remark(format!(
-            "{made} calls, the first tenth as a warm-up; {} requests at the upstream, one in {FAILING} failed",
+            "{made} calls, the first tenth as a warm-up; {} requests at the upstream, one in {FAILING} in trouble",
             upstream.asked()
         )),
-        Figure::new("descriptors opened over it", opened, "").at_most(8.0),
+        Figure::new("descriptors opened over it", opened, "").at_most(8.0).remark(format!("{descriptors} before")),
     ])
 }

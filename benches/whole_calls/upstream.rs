@@ -1,10 +1,12 @@
-//! An upstream that costs next to nothing: one fixed answer to every request, at once or when released.
+//! An upstream that costs next to nothing: one fixed answer to every request, at once or when released; or trouble of
+//! many kinds, as requests ask for it.
 
 use crate::Outcome;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
@@ -35,8 +37,29 @@ pub(crate) struct Upstream {
     failing: Arc<AtomicUsize>,
 }
 
-/// What a server in trouble answers.
-const TROUBLE: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n";
+/// What can befall a request.
+#[derive(Clone, Copy)]
+enum Trouble {
+    Failure,
+    Throttling,
+    Reset,
+    LateReset,
+    Truncation,
+    SlowHeaders,
+}
+
+/// One after the other.
+const TROUBLES: [Trouble; 6] = [
+    Trouble::Failure,
+    Trouble::Throttling,
+    Trouble::Reset,
+    Trouble::LateReset,
+    Trouble::Truncation,
+    Trouble::SlowHeaders,
+];
+
+/// Between the parts of headers that come slowly.
+const SLOWLY: Duration = Duration::from_millis(20);
 
 impl Upstream {
     pub(crate) async fn start(pace: Pace) -> Outcome<Self> {
@@ -63,7 +86,7 @@ impl Upstream {
         self.asked.load(Ordering::Relaxed)
     }
 
-    /// Answers one request in so many with 500.
+    /// Lets trouble befall one request in so many, of another kind each time.
     pub(crate) fn fail_each(&self, many: usize) {
         self.failing.store(many, Ordering::Relaxed);
     }
@@ -92,13 +115,64 @@ async fn serve(
             read.drain(..length);
             let asked = asked.fetch_add(1, Ordering::Relaxed) + 1;
             pace.wait_for(|pace| *pace == Pace::Instant).await?;
-            let fails = asked.checked_rem(failing.load(Ordering::Relaxed)) == Some(0);
-            stream.write_all(if fails { TROUBLE } else { answer.as_bytes() }).await?;
+            match trouble(asked, failing.load(Ordering::Relaxed)) {
+                None => stream.write_all(answer.as_bytes()).await?,
+                Some(trouble) => {
+                    if !trouble.befall(&mut stream, answer.as_bytes()).await? {
+                        return Ok(());
+                    }
+                }
+            }
         }
         if stream.read_buf(&mut read).await? == 0 {
             return Ok(());
         }
     }
+}
+
+/// What befalls the request of this number, if one of so many is to be in trouble.
+fn trouble(asked: usize, failing: usize) -> Option<Trouble> {
+    let number = asked.checked_div(failing).filter(|number| number * failing == asked)?;
+    TROUBLES.get(number % TROUBLES.len()).copied()
+}
+
+impl Trouble {
+    /// Whether the connection lives on.
+    async fn befall(self, stream: &mut TcpStream, answer: &[u8]) -> Outcome<bool> {
+        match self {
+            Self::Failure => {
+                stream.write_all(b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n").await?;
+                Ok(true)
+            }
+            Self::Throttling => {
+                let asks = b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
+                stream.write_all(asks).await?;
+                Ok(true)
+            }
+            // As before the commit and after it, which this upstream does not have.
+            Self::Reset => reset(stream),
+            Self::LateReset => {
+                tokio::time::sleep(SLOWLY).await;
+                reset(stream)
+            }
+            Self::Truncation => {
+                stream.write_all(answer.get(..answer.len() / 2).unwrap_or_default()).await?;
+                Ok(false)
+            }
+            Self::SlowHeaders => {
+                for part in answer.chunks(16) {
+                    stream.write_all(part).await?;
+                    tokio::time::sleep(SLOWLY / 4).await;
+                }
+                Ok(true)
+            }
+        }
+    }
+}
+
+fn reset(stream: &TcpStream) -> Outcome<bool> {
+    stream.set_zero_linger()?;
+    Ok(false)
 }
 
 /// The length of the first request or answer in `read`, once it is all there.

@@ -64,6 +64,8 @@ pub struct Attempt {
 pub struct CommitEntry {
     /// Its place, from 0.
     pub seq: u64,
+    /// When it was made, by the sandbox's clock: RFC 3339 with milliseconds.
+    pub time: String,
     /// The attempt that made it.
     pub attempt: u64,
     /// `create`, `update` or `delete`.
@@ -107,6 +109,7 @@ struct Line {
 
 /// A change, as the store reports it.
 pub(super) struct Change {
+    pub(super) time: SystemTime,
     pub(super) attempt: u64,
     pub(super) operation: &'static str,
     pub(super) token: Option<Box<str>>,
@@ -222,6 +225,7 @@ impl Change {
     fn read(&self, seq: u64) -> CommitEntry {
         CommitEntry {
             seq,
+            time: super::backup::rfc3339(self.time),
             attempt: self.attempt,
             operation: self.operation.to_owned(),
             token: self.token.as_deref().map(str::to_owned),

@@ -143,6 +143,7 @@ impl Store {
             version: 0,
         });
         self.book.commit(Change {
+            time: now,
             attempt: origin.attempt,
             operation: "create",
             token: claim.map(|claim| claim.token.clone()),
@@ -178,12 +179,13 @@ impl Store {
         if_match: Option<&str>,
         origin: Origin,
     ) -> Result<Answer, Problem> {
+        let now = (self.now)();
         let mut shelf = self.shelf();
         let backup = shelf.find_changeable(resource, id, if_match)?;
         backup.said.extend(said);
         backup.version += 1;
-        self.book.commit(change_of(backup, "update", origin));
-        self.show(backup, (self.now)())
+        self.book.commit(change_of(backup, "update", now, origin));
+        self.show(backup, now)
     }
 
     pub(super) fn delete(
@@ -193,11 +195,12 @@ impl Store {
         if_match: Option<&str>,
         origin: Origin,
     ) -> Result<Answer, Problem> {
+        let now = (self.now)();
         let mut shelf = self.shelf();
         let backup = shelf.find_changeable(resource, id, if_match)?;
-        backup.deleted = Some((self.now)());
+        backup.deleted = Some(now);
         backup.version += 1;
-        self.book.commit(change_of(backup, "delete", origin));
+        self.book.commit(change_of(backup, "delete", now, origin));
         Ok(Answer::empty(StatusCode::NO_CONTENT))
     }
 
@@ -245,8 +248,9 @@ impl Backup {
     }
 }
 
-fn change_of(backup: &Backup, operation: &'static str, origin: Origin) -> Change {
+fn change_of(backup: &Backup, operation: &'static str, time: SystemTime, origin: Origin) -> Change {
     Change {
+        time,
         attempt: origin.attempt,
         operation,
         token: None,

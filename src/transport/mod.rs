@@ -8,6 +8,8 @@ pub mod budget;
 mod error;
 pub mod reqwest;
 pub mod retry;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use std::future::Future;

@@ -179,7 +179,7 @@ impl History {
 #[derive(Debug)]
 pub struct Retry {
     config: Config,
-    budget: Budget,
+    pub(super) budget: Budget,
     breaker: Breaker,
 }
 
@@ -296,7 +296,6 @@ impl Retry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::cell::RefCell;
     use std::sync::Mutex;
     use tokio::time::Instant;
 
@@ -483,6 +482,11 @@ mod tests {
         assert_eq!(attempts_of(generous(), &[Corrected, Corrected], minute).await, (2, false));
         assert_eq!(attempts_of(generous(), &[Ambiguous; 4], minute).await, (5, true));
         assert_eq!(attempts_of(generous(), &[NotSent; 5], minute).await, (5, false));
+        for at in 0..5 {
+            let mut with_a_correction = [Ambiguous; 6];
+            with_a_correction[at] = Corrected;
+            assert_eq!(attempts_of(generous(), &with_a_correction, minute).await, (5, false), "at {at}");
+        }
         assert_eq!(
             attempts_of(generous(), &[Ambiguous, Corrected, State, Permanent], minute).await,
             (4, false)
@@ -531,82 +535,5 @@ mod tests {
         assert!(open.left > Duration::from_secs(29) && call.attempts() == 0, "{open:?}");
         tokio::time::sleep(open.left).await;
         retry.run(&call).await.unwrap();
-    }
-
-    mod properties {
-        use super::*;
-        use proptest::prelude::*;
-
-        fn failures() -> impl Strategy<Value = (Duration, Failed)> {
-            let health = prop_oneof![Just(Health::Well), Just(Health::Ill), Just(Health::Unknown)];
-            let asked = prop::option::weighted(0.3, 0_u64..100_000);
-            let failed =
-                (prop::sample::select(&CLASSES[..]), asked, health).prop_map(|(class, asked, health)| {
-                    Failed { class, retry_after: asked.map(Duration::from_millis), health }
-                });
-            ((0_u64..12_000).prop_map(Duration::from_millis), failed)
-        }
-
-        thread_local! {
-            static RUNTIME: RefCell<tokio::runtime::Runtime> = RefCell::new(
-                tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
-            );
-        }
-
-        /// `PROPTEST_CASES` for more of them; proptest prints the plan that failed, and `PROPTEST_RNG_SEED` replays
-        /// the run.
-        fn plans() -> ProptestConfig {
-            let given = ProptestConfig::default();
-            ProptestConfig { cases: given.cases.max(2000), failure_persistence: None, ..given }
-        }
-
-        proptest! {
-            #![proptest_config(plans())]
-
-            /// Whatever fails in whatever order: what the loop may never do.
-            #[test]
-            fn no_plan_of_faults_makes_the_loop_break_its_rules(
-                script in prop::collection::vec(failures(), 0..12),
-                deadline in 0_u64..30_000,
-                scarce in any::<bool>(),
-            ) {
-                let deadline = Duration::from_millis(deadline);
-                let config = if scarce { Config::default() } else { generous() };
-                let (call, ended, took) = RUNTIME.with_borrow(|runtime| runtime.block_on(async {
-                    let call = Scripted::new(script.clone(), deadline);
-                    let ended = Retry::new(config).run(&call).await;
-                    let took = call.began.elapsed();
-                    (call, ended, took)
-                }));
-                let starts = call.starts.lock().unwrap().clone();
-                let met: Vec<&(Duration, Failed)> = script.iter().take(starts.len()).collect();
-
-                prop_assert!(starts.iter().all(|start| *start <= deadline), "none starts too late: {starts:?}");
-                let before_last = &met[..met.len().min(starts.len().saturating_sub(1))];
-                for (_took, failed) in before_last {
-                    prop_assert!(failed.class != Class::Permanent, "nothing follows what is permanent");
-                }
-                let of = |wanted: &dyn Fn(Class) -> bool| met.iter().filter(|(_, failed)| wanted(failed.class)).count();
-                prop_assert!(of(&|class| class == Class::Corrected) <= 2, "one correction");
-                prop_assert!(of(&|class| !matches!(class, Class::Corrected | Class::State)) <= 5, "five attempts");
-                for (at, pair) in starts.windows(2).enumerate() {
-                    let (attempt, failed) = script[at];
-                    let pause = pair[1] - pair[0] - attempt;
-                    let longest = Duration::from_millis(if failed.retry_after.is_some() { 10_010 } else { 5_010 });
-                    prop_assert!(pause <= longest, "{pause:?}");
-                }
-                match ended {
-                    Ok(()) => prop_assert!(starts.len() > script.len(), "success is not made up"),
-                    Err(Stop::Failed(last)) => prop_assert_eq!(&last, &met[met.len() - 1].1, "the last word counts"),
-                    Err(Stop::NeverBegan) => prop_assert!(starts.is_empty()),
-                    Err(other) => prop_assert!(false, "{other:?}"),
-                }
-                // No pause without an attempt after it.
-                let last = starts.last().map(|start| *start + met.get(starts.len() - 1).map_or(Duration::ZERO, |met| met.0));
-                if let Some(last) = last {
-                    prop_assert!(took <= last + Duration::from_millis(10), "{took:?} {last:?}");
-                }
-            }
-        }
     }
 }

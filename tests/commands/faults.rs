@@ -1,8 +1,11 @@
 //! Faults that only a whole process can meet: its environment, its names, its memory.
 
+use crate::process::Program;
 use crate::process::program;
 use crate::process::program_within;
+use crate::serve::channel;
 use crate::serve::create;
+use crate::serve::create_within;
 use crate::upstream::Upstream;
 use oci_backup_gateway::sandbox::AnswerChange;
 use oci_backup_gateway::sandbox::Fault;
@@ -11,11 +14,17 @@ use oci_backup_gateway::sandbox::Transport;
 use oci_backup_gateway::sandbox::Wire;
 use std::net::SocketAddr;
 use std::net::TcpListener;
+use std::net::UdpSocket;
 use std::process::Command;
 use std::time::Duration;
 use std::time::Instant;
 use tokio::net::TcpSocket;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_types::StatusExt;
 
 const SERVE: &str = "serve --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0";
 
@@ -88,12 +97,74 @@ async fn blackhole(address: SocketAddr) -> (tokio::net::TcpListener, Vec<TcpStre
     (listener, queue)
 }
 
+/// A process with files of the system of its own.
+const OF_ITS_OWN: &str = "unshare --map-root-user --mount sh -c";
+
+/// Whether that can be had here.
+fn may_have_files_of_its_own() -> bool {
+    let may = Command::new("sh").args(["-c", &format!("{OF_ITS_OWN} true")]).status();
+    may.is_ok_and(|status| status.success())
+}
+
+/// The program, with this file of its home in place of one of the system's.
+fn with_own(file: &str, system: &str) -> Program {
+    let mount = format!(r#"mount --bind "$HOME/{file}" {system} && exec "$0" "$@""#);
+    program_within(&format!(r#"exec {OF_ITS_OWN} '{mount}' "$0" "$@""#), SERVE)
+}
+
+/// Row 4, a name server that says nothing. The process has one of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_name_server_is_told_in_time_and_holds_up_neither_health_nor_the_end() {
+    const DEADLINE: Duration = Duration::from_secs(10);
+    // After two attempts of nearly each the breaker is open, which ends them all.
+    const CALLS: usize = 12;
+    // The port of name servers is for the privileged.
+    let silent = UdpSocket::bind("127.0.0.3:53");
+    let (true, Ok(silent)) = (may_have_files_of_its_own(), silent) else {
+        println!("NOT PROVEN HERE: this machine gives no process a name server of its own");
+        return;
+    };
+    let upstream = Upstream::with(Transport::Tls, Duration::ZERO).await;
+    let serve = with_own("resolv.conf", "/etc/resolv.conf").file("resolv.conf", "nameserver 127.0.0.3\n");
+    let mut serve = upstream.sign_in_at(serve, "https://oci.example").start();
+    let address = serve.address();
+    let mut calls = JoinSet::new();
+    for at in 0..CALLS {
+        calls.spawn(async move {
+            let began = Instant::now();
+            let ended = create_within(address, &format!("ocid1.volume.oc1.iad.v{at}"), DEADLINE).await;
+            (ended.unwrap_err(), began.elapsed())
+        });
+    }
+    let mut health = HealthClient::new(channel(address).await);
+    while !calls.is_empty() {
+        let began = Instant::now();
+        health.check(HealthCheckRequest { service: "liveness".to_owned() }).await.unwrap();
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        while let Some(ended) = calls.try_join_next() {
+            let (status, took) = ended.unwrap();
+            let info = status.get_error_details().error_info().unwrap().clone();
+            assert_eq!(
+                (status.code(), info.reason.as_str()),
+                (Code::Unavailable, "UPSTREAM_DNS"),
+                "{status:?}"
+            );
+            assert_eq!(info.metadata["outcome"], "NOT_STARTED");
+            assert!(took <= DEADLINE && info.metadata["attempts"] != "1", "{took:?} {info:?}");
+        }
+    }
+    assert!(silent.recv(&mut [0; 512]).unwrap() > 0, "it was asked");
+    serve.signal("TERM");
+    let ending = Instant::now();
+    assert_eq!(serve.wait().code, Some(0));
+    assert!(ending.elapsed() < Duration::from_secs(3), "{:?}", ending.elapsed());
+}
+
 /// Row 5. The process has a file of host names of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_whose_first_address_is_dead_is_reached_by_its_second() {
-    const OF_ITS_OWN: &str = "unshare --map-root-user --mount sh -c";
-    let may = Command::new("sh").args(["-c", &format!("{OF_ITS_OWN} true")]).status();
-    if !may.is_ok_and(|status| status.success()) {
+    if !may_have_files_of_its_own() {
         println!("NOT PROVEN HERE: this machine gives no process a file of host names of its own");
         return;
     }
@@ -107,8 +178,7 @@ async fn a_name_whose_first_address_is_dead_is_reached_by_its_second() {
         let mut far = TcpStream::connect(oci).await.unwrap();
         tokio::io::copy_bidirectional(&mut near, &mut far).await
     });
-    let hosts = r#"mount --bind "$HOME/hosts" /etc/hosts && exec "$0" "$@""#;
-    let serve = program_within(&format!(r#"exec {OF_ITS_OWN} '{hosts}' "$0" "$@""#), SERVE);
+    let serve = with_own("hosts", "/etc/hosts");
     let serve = upstream.sign_in_at(serve, &format!("http://localhost:{port}"));
     let mut serve = serve.file("hosts", "127.0.0.1 localhost\n127.0.0.2 localhost\n").start();
     let address = serve.address();

@@ -17,18 +17,34 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tonic::Response;
 use tonic::Status;
+use tonic::transport::Channel;
 
 /// A create through a gateway, on a connection of its own.
 pub(crate) async fn create(
     gateway: SocketAddr,
     volume: &str,
 ) -> Result<Response<pb::CreateVolumeBackupResponse>, Status> {
-    let mut caller = BackupServiceClient::connect(format!("http://{gateway}")).await.unwrap();
-    let request = pb::CreateVolumeBackupRequest {
+    create_within(gateway, volume, Duration::from_secs(30)).await
+}
+
+/// The same with less time.
+pub(crate) async fn create_within(
+    gateway: SocketAddr,
+    volume: &str,
+    deadline: Duration,
+) -> Result<Response<pb::CreateVolumeBackupResponse>, Status> {
+    let mut caller = BackupServiceClient::new(channel(gateway).await);
+    let mut request = tonic::Request::new(pb::CreateVolumeBackupRequest {
         volume_id: volume.to_owned(),
         ..pb::CreateVolumeBackupRequest::default()
-    };
+    });
+    request.set_timeout(deadline);
     caller.create_volume_backup(request).await
+}
+
+/// A connection for any client.
+pub(crate) async fn channel(gateway: SocketAddr) -> Channel {
+    Channel::from_shared(format!("http://{gateway}")).unwrap().connect().await.unwrap()
 }
 
 fn serve(upstream: &Upstream) -> Program {
@@ -131,6 +147,10 @@ async fn a_drain_that_takes_too_long_is_cut_and_told() {
     assert!(caller.await.unwrap().is_err());
 }
 
+/// Bounds over sockets are exceeded by no more than this.
+const LEEWAY: Duration = Duration::from_millis(500);
+
+/// Row 88.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_nobody_reads_holds_nothing_up() {
     let upstream = Upstream::start().await;
@@ -141,7 +161,7 @@ async fn a_log_that_nobody_reads_holds_nothing_up() {
     let mut caller = reached(address).await;
     let mut times = Vec::new();
     // Some 400 bytes a line; a pipe holds 64 KiB.
-    for _ in 0..300 {
+    for _ in 0..600 {
         let request = pb::CreateVolumeBackupRequest { volume_id: "none".to_owned(), ..Default::default() };
         let mut request = tonic::Request::new(request);
         request.set_timeout(Duration::from_secs(10));
@@ -153,10 +173,13 @@ async fn a_log_that_nobody_reads_holds_nothing_up() {
     let (read, unread_ones) = times.split_at_mut(100);
     read.sort();
     unread_ones.sort();
-    let (before, after) = (read[50], unread_ones[100]);
+    let (before, after) = (read[50], unread_ones[250]);
     assert!(after < before + Duration::from_millis(5), "{before:?}, {after:?} once nobody reads");
+    // Where others take turns at the processors, the slowest are theirs.
+    let (before, after) = (read[98], unread_ones[495]);
+    assert!(after < before + LEEWAY, "{before:?}, {after:?} once nobody reads, of a hundred the slowest");
     let dropped = dropped_lines(admin).await;
-    assert!((50..300).contains(&dropped), "{dropped}");
+    assert!((350..600).contains(&dropped), "{dropped}");
     unread.signal("TERM");
     let ending = Instant::now();
     assert_eq!(unread.wait_unread().code(), Some(0));
@@ -174,7 +197,7 @@ async fn dropped_lines(admin: SocketAddr) -> u64 {
 }
 
 /// A caller of a gateway that is just starting.
-async fn reached(gateway: SocketAddr) -> BackupServiceClient<tonic::transport::Channel> {
+async fn reached(gateway: SocketAddr) -> BackupServiceClient<Channel> {
     for _ in 0..500 {
         if let Ok(caller) = BackupServiceClient::connect(format!("http://{gateway}")).await {
             return caller;

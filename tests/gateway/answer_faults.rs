@@ -138,6 +138,32 @@ async fn errors_without_end_are_told_and_the_same_call_settles_what_they_left() 
     }
 }
 
+/// Row 22: with pauses as they are, and a deadline that ends them.
+#[tokio::test]
+async fn errors_without_end_are_told_by_the_deadline() {
+    let deadline = SECOND;
+    let wide = hasty(u32::MAX);
+    let retry = retry::Config {
+        attempts: wide.attempts,
+        budget: wide.budget,
+        breaker: wide.breaker,
+        ..retry::Config::default()
+    };
+    let rig = Rig::with(Setup { retry, server: within(deadline), ..Setup::default() }).await;
+    let call = async |status: u16| {
+        let message = create();
+        let token = message.retry_token.clone().unwrap();
+        rig.break_all(&token, Fault::status(status, "Down", "down"));
+        (status, rig.carry_out(message).await)
+    };
+    let (a, b, c, d) = tokio::join!(call(500), call(502), call(503), call(504));
+    for (status, ending) in [a, b, c, d] {
+        rig.assert_none("down", &ending, Code::Unavailable, &ending.info("reason"));
+        assert!(ending.took <= deadline, "{status}: {ending:?}");
+        assert_ne!(ending.info("reason"), "DEADLINE_EXCEEDED", "{status}");
+    }
+}
+
 /// Rows 17 and 18.
 #[tokio::test]
 async fn a_wish_of_ocis_to_wait_is_followed_if_time_allows_and_nonsense_is_no_wish() {

@@ -108,6 +108,26 @@ async fn silent_peers_hold_up_nobody_beyond_the_limit() {
 }
 
 #[tokio::test]
+async fn connections_without_a_call_are_not_waited_for() {
+    let rig = draining_within(Duration::from_secs(5)).await;
+    let address = rig.server.address();
+    let silent = TcpStream::connect(address).await.unwrap();
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    slow.write_all(&frames::PREFACE[..10]).await.unwrap();
+    let mut idle = Peer::connect(address).await;
+    idle.settle().await.unwrap();
+    rig.caller.clone().create_volume_backup(create()).await.unwrap();
+    let began = Instant::now();
+    assert_eq!(rig.server.drain().await, Drained::Whole, "there was no call to cut");
+    let lasted = began.elapsed();
+    assert!(lasted < Duration::from_millis(1500), "{lasted:?}");
+    for stream in [silent, slow] {
+        tokio::time::timeout(GRACE, end(stream)).await.expect("the connection is ended");
+    }
+    while idle.next().await.is_some() {}
+}
+
+#[tokio::test]
 async fn an_endless_stream_holds_up_nobody_beyond_the_limit() {
     let limit = Duration::from_millis(300);
     let rig = draining_within(limit).await;

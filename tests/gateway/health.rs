@@ -1,7 +1,7 @@
 //! Whether calls are served, and why not: for gRPC health checks, and for probes and people over HTTP.
 
 use crate::rig;
-use crate::rig::IDENTITY;
+use crate::rig::Gated;
 use crate::rig::Rig;
 use crate::rig::Setup;
 use crate::rig::create;
@@ -14,7 +14,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
-use tokio::sync::Semaphore;
 use tonic::Code;
 use tonic::Status;
 use tonic::Streaming;
@@ -100,26 +99,9 @@ async fn a_server_that_serves_says_so_under_its_three_names_and_knows_no_other()
     }
 }
 
-/// Credentials that come when the gate is opened.
-#[derive(Debug)]
-struct Gated {
-    gate: Semaphore,
-    credentials: Arc<dyn ProvideCredentials>,
-}
-
-impl ProvideCredentials for Gated {
-    fn provide(&self) -> Provided<'_> {
-        Provided::later(async {
-            let _open = self.gate.acquire().await;
-            self.credentials.provide().await
-        })
-    }
-}
-
 #[tokio::test]
 async fn nothing_is_served_until_the_credential_has_loaded() {
-    let gated = Gated { gate: Semaphore::new(0), credentials: rig::credentials(&IDENTITY) };
-    let gated = Arc::new(gated);
+    let gated = Arc::new(Gated::new());
     let credentials: Arc<dyn ProvideCredentials> = Arc::clone(&gated) as _;
     let rig = Rig::with(Setup { credentials: Some(credentials), ..Setup::default() }).await;
     let probes = Probes::of(&rig).await;

@@ -1,10 +1,14 @@
 //! Callers who leave, deadlines that end in the midst, and a process that ends: what is in flight comes to its end,
 //! nothing new begins, and every answer is true.
 
+use crate::ending::LEEWAY;
+use crate::raw;
+use crate::rig::Gated;
 use crate::rig::Rig;
 use crate::rig::Setup;
 use crate::rig::create;
 use crate::rig::hasty;
+use oci_backup_gateway::credentials::ProvideCredentials;
 use oci_backup_gateway::pb::CreateVolumeBackupRequest;
 use oci_backup_gateway::sandbox::CutPoint;
 use oci_backup_gateway::sandbox::Fault;
@@ -12,6 +16,8 @@ use oci_backup_gateway::sandbox::FaultRule;
 use oci_backup_gateway::sandbox::StallPoint;
 use oci_backup_gateway::server::Drained;
 use oci_backup_gateway::transport::retry;
+use prost::Message;
+use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 use tonic::Code;
@@ -64,6 +70,61 @@ async fn a_caller_who_leaves_during_an_attempt_ends_the_call_with_it() {
     }
 }
 
+/// Row 60: what is left behind takes no longer than one attempt may.
+#[tokio::test]
+async fn an_attempt_whose_caller_has_left_ends_within_its_own_time() {
+    let attempt_timeout = Duration::from_millis(500);
+    let rig = Rig::with(Setup { attempt_timeout, retry: hasty(5), ..Setup::default() }).await;
+    let began = Instant::now();
+    rig.stalled(Duration::from_secs(5)).await.abort();
+    while !rig.mutations.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let lasted = began.elapsed();
+    assert!((attempt_timeout..attempt_timeout + LEEWAY).contains(&lasted), "{lasted:?}");
+    assert_eq!(rig.creates().len(), 1, "no other follows it");
+}
+
+/// Row 60: before anything is sent, in the midst of the caller's own message.
+#[tokio::test]
+async fn a_caller_who_leaves_before_its_message_is_whole_makes_nothing_happen() {
+    let rig = Rig::start().await;
+    let message = raw::frame(&create().encode_to_vec());
+    let (response, mut stream) = raw::begin(rig.server.address(), raw::CREATE_VOLUME_BACKUP, &[]).await;
+    stream.send_data(message[..message.len() - 1].to_vec().into(), false).unwrap();
+    stream.send_reset(h2::Reason::CANCEL);
+    drop(response);
+    rig.caller.clone().create_volume_backup(create()).await.expect("another caller");
+    assert_eq!(rig.server.drain().await, Drained::Whole, "nothing is left of it");
+    assert_eq!(rig.sandbox.ledger().commits.len(), 1, "but for the other one's");
+}
+
+/// Row 60: before anything is sent, while the credential is awaited. The attempt has begun, and may end; it is the only
+/// one, and nothing is made twice or unseen.
+#[tokio::test]
+async fn a_caller_who_leaves_while_the_credential_is_awaited_causes_one_request_at_most() {
+    let gated = Arc::new(Gated::new());
+    let credentials: Option<Arc<dyn ProvideCredentials>> = Some(Arc::clone(&gated) as _);
+    let rig = Rig::with(Setup { credentials, retry: hasty(5), ..Setup::default() }).await;
+    rig.sandbox.inject(FaultRule::new(Fault::reset(CutPoint::AfterCommit)).method("POST").forever()).unwrap();
+    let mut caller = rig.caller.clone();
+    let call = tokio::spawn(async move { caller.create_volume_backup(create()).await });
+    while rig.mutations.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    call.abort();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(rig.creates().is_empty(), "nothing has been sent so far");
+    gated.gate.add_permits(1);
+    let opened = Instant::now();
+    while !rig.mutations.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(opened.elapsed() < LEEWAY, "{:?}", opened.elapsed());
+    let (creates, commits) = (rig.creates().len(), rig.commits());
+    assert!(creates <= 1 && commits == creates, "{creates} requests, {commits} backups");
+}
+
 /// Row 60: between two attempts.
 #[tokio::test]
 async fn a_caller_who_leaves_during_a_pause_ends_the_call_at_once() {
@@ -82,18 +143,56 @@ async fn a_caller_who_leaves_during_a_pause_ends_the_call_at_once() {
     assert!(rig.creates().len() <= 2, "a pause may have been short by chance");
 }
 
-/// Row 61.
+/// How long it takes an attempt to fail.
+const FAILS_AFTER: Duration = Duration::from_millis(300);
+
+/// Within 50 ms of that failure, and some leeway for the machine.
+#[track_caller]
+fn assert_at_once(took: Duration) {
+    let bound = FAILS_AFTER + Duration::from_millis(50) + LEEWAY;
+    assert!((FAILS_AFTER..bound).contains(&took), "{took:?}");
+}
+
+/// Row 61: where the gateway's own pause would be too long.
+#[tokio::test]
+async fn a_pause_of_the_gateways_own_that_the_deadline_does_not_allow_is_not_begun() {
+    // Jitter makes hardly any pause of these short enough.
+    let pause = Duration::from_secs(1 << 30);
+    let retry = retry::Config { pause, pause_for_overload: pause, longest_pause: pause, ..hasty(5) };
+    let rig = Rig::with(Setup { retry, ..Setup::default() }).await;
+    for (fault, outcome) in [
+        (Fault::status(503, "ServiceUnavailable", "down"), "UNKNOWN"),
+        (Fault::status(500, "InternalServerError", "down"), "UNKNOWN"),
+        (Fault::status(429, "TooManyRequests", "slow down"), "NOT_STARTED"),
+    ] {
+        let request = create();
+        let fault = fault.stalled(StallPoint::BeforeCommit, FAILS_AFTER);
+        rig.break_all(request.retry_token.as_ref().unwrap(), fault);
+        let mut request = tonic::Request::new(request);
+        request.set_timeout(Duration::from_secs(10));
+        let began = Instant::now();
+        let status = rig.caller.clone().create_volume_backup(request).await.unwrap_err();
+        assert_at_once(began.elapsed());
+        let (reason, told, attempts, details) = details(&status);
+        assert_ne!(reason, "DEADLINE_EXCEEDED", "{status:?}");
+        assert_eq!((told.as_str(), attempts.as_str()), (outcome, "1"), "{status:?}");
+        assert!(details.retry_info().is_some(), "{status:?}");
+    }
+}
+
+/// Row 61: where OCI's wish is too long.
 #[tokio::test]
 async fn a_pause_that_the_deadline_does_not_allow_is_not_begun() {
     let rig = Rig::start().await;
     let request = create();
     let answer = Fault::status(429, "TooManyRequests", "slow down").header("retry-after", "2");
+    let answer = answer.stalled(StallPoint::BeforeCommit, FAILS_AFTER);
     rig.break_all(request.retry_token.as_ref().unwrap(), answer);
     let mut request = tonic::Request::new(request);
     request.set_timeout(Duration::from_secs(2));
     let began = Instant::now();
     let status = rig.caller.clone().create_volume_backup(request).await.unwrap_err();
-    assert!(began.elapsed() < Duration::from_millis(300), "{:?}", began.elapsed());
+    assert_at_once(began.elapsed());
     let (reason, outcome, attempts, details) = details(&status);
     assert_eq!((status.code(), reason.as_str()), (Code::ResourceExhausted, "TOO_MANY_REQUESTS"));
     assert_eq!((outcome.as_str(), attempts.as_str()), ("NOT_STARTED", "1"));

@@ -1,5 +1,6 @@
 //! What one connection may do, and what becomes of a peer that does more: it alone is the loser.
 
+use crate::ending::LEEWAY;
 use crate::frames;
 use crate::frames::Peer;
 use crate::logs;
@@ -17,6 +18,7 @@ use prost::Message;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::error::Error;
+use std::net::SocketAddr;
 use std::time::Duration;
 use std::time::Instant;
 use tonic::Status;
@@ -107,10 +109,7 @@ async fn a_peer_that_opens_and_resets_streams_loses_its_connection_and_nobody_el
     let rig = Rig::start().await;
     let bystander = rig.stalled(Duration::from_millis(200)).await;
     let mut peer = Peer::connect(rig.server.address()).await;
-    let mut attack = frames::streams().map(|stream| {
-        let cancel = frames::frame(frames::RST_STREAM, 0, stream, &0x8_u32.to_be_bytes());
-        [frames::call(stream, CREATE_VOLUME_BACKUP, &[], 0), cancel].concat()
-    });
+    let mut attack = frames::streams().map(open_and_reset);
     let mut burst = |count| attack.by_ref().take(count).flatten().collect::<Vec<_>>();
     peer.send(&burst(20)).await;
     peer.settle().await.expect("callers may change their mind");
@@ -120,6 +119,48 @@ async fn a_peer_that_opens_and_resets_streams_loses_its_connection_and_nobody_el
     assert_eq!(goaway.payload[8..], *b"too_many_resets", "{goaway:?}");
     bystander.await.unwrap().expect("another connection is unharmed");
     assert_eq!(rig.creates().len(), 1, "nothing of it went further");
+}
+
+/// Opens and resets streams on one connection after the other; how many connections that took.
+async fn reset_rapidly(gateway: SocketAddr, streams: u32) -> u32 {
+    let mut connections = 0;
+    let mut sent = 0;
+    while sent < streams {
+        let mut peer = Peer::connect(gateway).await;
+        connections += 1;
+        let burst: Vec<u8> = frames::streams().take(100).flat_map(open_and_reset).collect();
+        peer.send(&burst).await;
+        sent += 100;
+        peer.settle().await.expect_err("more than a hundred are not borne");
+    }
+    connections
+}
+
+fn open_and_reset(stream: u32) -> Vec<u8> {
+    let cancel = frames::frame(frames::RST_STREAM, 0, stream, &0x8_u32.to_be_bytes());
+    [frames::call(stream, CREATE_VOLUME_BACKUP, &[], 0), cancel].concat()
+}
+
+/// Row 77.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_thousand_streams_opened_and_reset_slow_nobody_else_down() {
+    let rig = Rig::start().await;
+    let mut attack = tokio::spawn(reset_rapidly(rig.server.address(), 50_000));
+    let mut times = Vec::new();
+    let connections = loop {
+        let began = Instant::now();
+        rig.caller.clone().create_volume_backup(create()).await.expect("another connection is unharmed");
+        times.push(began.elapsed());
+        match tokio::time::timeout(Duration::from_millis(5), &mut attack).await {
+            Ok(connections) => break connections.unwrap(),
+            Err(_goes_on) => {}
+        }
+    };
+    times.sort();
+    let slowest = times[times.len() * 99 / 100];
+    assert!(times.len() >= 10, "{times:?}");
+    assert!(slowest < LEEWAY, "{times:?}");
+    assert_eq!((connections, rig.creates().len()), (500, times.len()), "nothing of it went further");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use crate::logs;
 use oci_backup_gateway::clock::Clock;
 use oci_backup_gateway::credentials;
 use oci_backup_gateway::credentials::ProvideCredentials;
+use oci_backup_gateway::credentials::Provided;
 use oci_backup_gateway::credentials::StaticCredentials;
 use oci_backup_gateway::oci;
 use oci_backup_gateway::oci::endpoint::Endpoint;
@@ -37,6 +38,7 @@ use std::time::SystemTime;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tonic::Response;
 use tonic::Status;
@@ -274,6 +276,29 @@ pub(crate) fn credentials(identity: &Identity) -> Arc<dyn ProvideCredentials> {
         },
     };
     Arc::new(StaticCredentials::new(source.load().unwrap().credentials))
+}
+
+/// Credentials that come when they may.
+#[derive(Debug)]
+pub(crate) struct Gated {
+    pub(crate) gate: Semaphore,
+    credentials: Arc<dyn ProvideCredentials>,
+}
+
+impl Gated {
+    /// With the gate shut.
+    pub(crate) fn new() -> Self {
+        Self { gate: Semaphore::new(0), credentials: credentials(&IDENTITY) }
+    }
+}
+
+impl ProvideCredentials for Gated {
+    fn provide(&self) -> Provided<'_> {
+        Provided::later(async {
+            let _open = self.gate.acquire().await;
+            self.credentials.provide().await
+        })
+    }
 }
 
 /// A create of a volume that nobody else uses, with a token of its own.

@@ -80,16 +80,20 @@ async fn callers_of_different_replicas_with_one_token_get_one_backup() {
     let replicas = [rig.replica(Sharing::On).await, rig.replica(Sharing::On).await];
     let request = create();
     rig.break_next(Fault::stall(StallPoint::BeforeCommit, Duration::from_millis(300)));
+    let began = Instant::now();
     let mut calls = vec![call(&rig, &request, LONG)];
     until_sent(&rig).await;
     for replica in &replicas {
-        let (mut caller, request) = (caller(replica.address()).await, request.clone());
+        let mut caller = caller(replica.address()).await;
+        let mut request = tonic::Request::new(request.clone());
+        request.set_timeout(LONG);
         calls.push(tokio::spawn(async move { caller.create_volume_backup(request).await }));
     }
     let mut ids = BTreeSet::new();
     for call in calls {
         ids.insert(id(call.await.unwrap()));
     }
+    assert!(began.elapsed() < LONG, "{:?}", began.elapsed());
     assert_eq!((ids.len(), rig.commits()), (1, 1));
 }
 

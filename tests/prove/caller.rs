@@ -1,6 +1,7 @@
 //! A caller as the README tells callers to be: one token for one backup, and the same call again as long as the
 //! answer allows it.
 
+use crate::began::Began;
 use crate::fleet::Fleet;
 use crate::gateway::Client;
 use crate::history::Answer;
@@ -14,7 +15,6 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::error::Error;
 use std::time::Duration;
-use std::time::Instant;
 use tonic::Code;
 use tonic::Request;
 use tonic::Status;
@@ -68,7 +68,7 @@ impl Create {
     }
 
     /// Calls until there is a backup, or an answer that forbids it, or enough.
-    pub(crate) async fn insist(&mut self, fleet: &Fleet, began: Instant) {
+    pub(crate) async fn insist(&mut self, fleet: &Fleet, began: Began) {
         for _ in 0..TRIES {
             match self.call(fleet, began).await {
                 Next::Repeat(wait) => tokio::time::sleep(wait.mul_f64(self.random.random())).await,
@@ -78,7 +78,7 @@ impl Create {
     }
 
     /// One call, by a gateway of its choice.
-    pub(crate) async fn call(&mut self, fleet: &Fleet, began: Instant) -> Next {
+    pub(crate) async fn call(&mut self, fleet: &Fleet, began: Began) -> Next {
         let gateway = self.random.random_range(0..fleet.size());
         let client = fleet.client(gateway, self.number);
         let request_id = format!("create-{}-{}", self.number, self.calls.len());

@@ -31,11 +31,11 @@ pub(crate) enum Violation {
     Lost { token: String },
     /// Made, but no call was ever told which it is.
     NeverSettled { token: String },
-    /// OK with a backup that OCI did not make under this token.
+    /// OK with a backup that OCI had not made under this token by then.
     FalseOk { request_id: String, id: String },
     /// `NOT_STARTED` by a call that made it.
     FalseNotStarted { request_id: String },
-    /// `STARTED` where nothing was made.
+    /// `STARTED` where nothing had been made by then.
     FalseStarted { request_id: String },
     /// An error that does not say what became of the create.
     NoOutcome { request_id: String },
@@ -75,16 +75,16 @@ fn often_late(calls: &[Call]) -> Option<Violation> {
 struct World<'a> {
     wanted: HashSet<&'a str>,
     callers_ids: HashSet<&'a str>,
-    made: HashMap<&'a str, Vec<&'a str>>,
+    made: HashMap<&'a str, Vec<&'a Commit>>,
     by_request: HashSet<&'a str>,
     settled: HashSet<&'a str>,
 }
 
 impl<'a> World<'a> {
     fn new(history: &'a History) -> Self {
-        let mut made: HashMap<&str, Vec<&str>> = HashMap::new();
+        let mut made: HashMap<&str, Vec<&Commit>> = HashMap::new();
         for commit in &history.commits {
-            made.entry(commit.token.as_deref().unwrap_or_default()).or_default().push(&commit.id);
+            made.entry(commit.token.as_deref().unwrap_or_default()).or_default().push(commit);
         }
         let told = history.calls.iter().filter(|call| matches!(call.answer, Answer::Made(_)));
         Self {
@@ -96,8 +96,13 @@ impl<'a> World<'a> {
         }
     }
 
-    fn made(&self, token: &str) -> &[&'a str] {
+    fn made(&self, token: &str) -> &[&'a Commit] {
         self.made.get(token).map_or(&[], Vec::as_slice)
+    }
+
+    /// What had been made under the call's token when it was answered.
+    fn made_by_the_end_of(&self, call: &Call) -> impl Iterator<Item = &&'a Commit> {
+        self.made(&call.token).iter().filter(|commit| commit.at <= call.end)
     }
 
     fn of_commit(&self, commit: &Commit) -> Vec<Violation> {
@@ -116,8 +121,8 @@ impl<'a> World<'a> {
             [] => Some(Violation::Lost { token: token_() }),
             [_] if !self.settled.contains(token) => Some(Violation::NeverSettled { token: token_() }),
             [_] => None,
-            ids => {
-                let ids = ids.iter().map(|id| (*id).to_owned()).collect();
+            commits => {
+                let ids = commits.iter().map(|commit| commit.id.clone()).collect();
                 Some(Violation::MadeTwice { token: token_(), ids })
             }
         }
@@ -134,7 +139,7 @@ impl<'a> World<'a> {
         let request_id = call.request_id.clone();
         match &call.answer {
             Answer::Made(id) => {
-                let truly = self.made(&call.token).contains(&id.as_str());
+                let truly = self.made_by_the_end_of(call).any(|commit| commit.id == *id);
                 (!truly).then(|| Violation::FalseOk { request_id, id: id.clone() })
             }
             Answer::Lost(_) if gateways == Gateways::Killed => None,
@@ -147,7 +152,7 @@ impl<'a> World<'a> {
                     made.then_some(Violation::FalseNotStarted { request_id })
                 }
                 Some(Outcome::Started) => {
-                    let made = !self.made(&call.token).is_empty();
+                    let made = self.made_by_the_end_of(call).next().is_some();
                     (!made).then_some(Violation::FalseStarted { request_id })
                 }
                 Some(Outcome::Unknown) => None,
@@ -196,6 +201,7 @@ mod tests {
             token: Some(format!("token-{number}")),
             request_id: Some(format!("call-{number}")),
             id: format!("backup-{number}"),
+            at: SECOND,
         }
     }
 
@@ -284,6 +290,20 @@ mod tests {
     fn a_started_where_nothing_was_made_is_found() {
         let found = violations(vec![call(1, failed(Some(Outcome::Started)))], vec![]);
         assert!(found.contains(&Violation::FalseStarted { request_id: request_id() }), "{found:?}");
+    }
+
+    #[test]
+    fn a_started_or_an_ok_before_a_later_call_made_it_is_found() {
+        let later = || Commit { request_id: Some("call-1-again".to_owned()), at: 3 * SECOND, ..commit(1) };
+        let calls =
+            |first| vec![call(1, first), Call { end: 4 * SECOND, deadline: 3 * SECOND, ..again(1, ok(1)) }];
+        let found = violations(calls(failed(Some(Outcome::Started))), vec![later()]);
+        assert_eq!(found, [Violation::FalseStarted { request_id: request_id() }]);
+        let found = violations(calls(ok(1)), vec![later()]);
+        assert_eq!(found, [Violation::FalseOk { request_id: request_id(), id: "backup-1".to_owned() }]);
+        for honest in [Outcome::NotStarted, Outcome::Unknown] {
+            assert_eq!(violations(calls(failed(Some(honest))), vec![later()]), []);
+        }
     }
 
     #[test]

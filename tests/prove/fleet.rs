@@ -2,10 +2,23 @@
 
 use crate::gateway::Client;
 use crate::gateway::Gateway;
+use crate::within;
+use oci_backup_gateway::oci::Sharing;
 use oci_backup_gateway::sandbox::Sandbox;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use tempfile::TempDir;
+
+/// What a fleet is made of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    /// So many processes with the program's own limits.
+    Processes(usize),
+    /// Two within this process whose limits are wide: calls with one token share an exchange in one of them, and not in
+    /// the other.
+    Wide,
+}
 
 /// Gateways in front of one OCI.
 pub(crate) struct Fleet {
@@ -16,13 +29,23 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// Starts so many and returns when all of them listen.
-    pub(crate) fn start(gateways: usize, sandbox: &Sandbox) -> Self {
+    /// Starts them and returns when all of them listen.
+    pub(crate) async fn start(kind: Kind, sandbox: &Sandbox) -> Self {
         let home = TempDir::new().unwrap();
         let config_file = sandbox.write_config(home.path()).unwrap().config;
         let oci = sandbox.endpoint();
-        let gateways = (0..gateways).map(|_| Mutex::new(Gateway::start(&config_file, &oci))).collect();
-        Self { gateways, config_file, oci, _home: home }
+        let mut gateways = Vec::new();
+        match kind {
+            Kind::Processes(count) => {
+                gateways.extend((0..count).map(|_| Gateway::start(&config_file, &oci)));
+            }
+            Kind::Wide => {
+                for sharing in [Sharing::On, Sharing::Off] {
+                    gateways.push(Gateway::within(within::start(sandbox, &config_file, sharing).await));
+                }
+            }
+        }
+        Self { gateways: gateways.into_iter().map(Mutex::new).collect(), config_file, oci, _home: home }
     }
 
     pub(crate) fn size(&self) -> usize {
@@ -31,7 +54,7 @@ impl Fleet {
 
     /// Those that live, and those that were just killed.
     pub(crate) fn processes(&self) -> Vec<u32> {
-        self.gateways.iter().map(|gateway| gateway.lock().unwrap().process()).collect()
+        self.gateways.iter().filter_map(|gateway| gateway.lock().unwrap().process()).collect()
     }
 
     /// A way to one of them, as it is now: it may be dead.
@@ -53,5 +76,14 @@ impl Fleet {
     fn replace(&self, gateway: usize) -> Gateway {
         let new = Gateway::start(&self.config_file, &self.oci);
         std::mem::replace(&mut *self.gateways[gateway].lock().unwrap(), new)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Processes(count) => write!(formatter, "{count} as processes, with their own limits"),
+            Self::Wide => write!(formatter, "2 with wide limits, one of them without sharing"),
+        }
     }
 }

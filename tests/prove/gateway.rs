@@ -1,9 +1,10 @@
-//! A gateway as a process of its own, and clients that reach it.
+//! A gateway, as a rule a process of its own, and clients that reach it.
 
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use oci_backup_gateway::pb::backup_service_client::BackupServiceClient;
+use oci_backup_gateway::server::Server;
 use serde_json::Value;
 use std::io::BufRead;
 use std::io::BufReader;
@@ -16,8 +17,7 @@ use std::process::Stdio;
 use std::time::Duration;
 use tonic::body::Body;
 
-/// Settings of every gateway in the runs. The place to widen limits that would get in the way of a run which has
-/// another purpose than to meet them.
+/// Settings of every gateway that is a process.
 const SETTINGS: &[&str] = &["--attempt-timeout", "500ms", "--drain-timeout", "5s"];
 
 /// A connection carries at most 128 calls at a time; a run has more callers than that.
@@ -26,10 +26,15 @@ const CONNECTIONS: usize = 4;
 /// A client of gRPC that does not look at `grpc-timeout` itself, so that a late answer is seen and not cut off.
 pub(crate) type Client = BackupServiceClient<legacy::Client<HttpConnector, Body>>;
 
-/// A process that is killed when it is dropped.
+/// A gateway that ends when it is dropped, or with its runtime.
 pub(crate) struct Gateway {
-    process: Child,
+    life: Life,
     clients: Vec<Client>,
+}
+
+enum Life {
+    Process(Child),
+    Within(Server),
 }
 
 impl Gateway {
@@ -49,7 +54,17 @@ impl Gateway {
         let address = address(&mut log);
         // A log that is not read would hold back lines, and a closed one be an error.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Self { process, clients: (0..CONNECTIONS).map(|_| client(address)).collect() }
+        Self::reached(Life::Process(process), address)
+    }
+
+    /// One within this process.
+    pub(crate) fn within(server: Server) -> Self {
+        let address = server.address();
+        Self::reached(Life::Within(server), address)
+    }
+
+    fn reached(life: Life, address: SocketAddr) -> Self {
+        Self { life, clients: (0..CONNECTIONS).map(|_| client(address)).collect() }
     }
 
     /// One of the clients; the same number gets the same one.
@@ -57,27 +72,42 @@ impl Gateway {
         self.clients[number % CONNECTIONS].clone()
     }
 
-    pub(crate) fn process(&self) -> u32 {
-        self.process.id()
+    /// `None` within this one.
+    pub(crate) fn process(&self) -> Option<u32> {
+        match &self.life {
+            Life::Process(process) => Some(process.id()),
+            Life::Within(_) => None,
+        }
     }
 
     /// SIGKILL. Returns when the process is gone.
     pub(crate) fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
+        let process = self.child();
+        process.kill().unwrap();
+        process.wait().unwrap();
     }
 
     /// SIGTERM, and whether the process ended by itself with success.
     pub(crate) fn terminate(&mut self) -> bool {
-        let sent = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status();
-        sent.unwrap().success() && self.process.wait().unwrap().success()
+        let process = self.child();
+        let sent = Command::new("kill").args(["-TERM", &process.id().to_string()]).status();
+        sent.unwrap().success() && process.wait().unwrap().success()
+    }
+
+    fn child(&mut self) -> &mut Child {
+        match &mut self.life {
+            Life::Process(process) => process,
+            Life::Within(server) => panic!("nobody kills {} but with all of us", server.address()),
+        }
     }
 }
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        if let Life::Process(process) = &mut self.life {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
     }
 }
 

@@ -86,6 +86,8 @@ pub(crate) struct Commit {
     /// Of the request that made it.
     pub(crate) request_id: Option<String>,
     pub(crate) id: String,
+    /// When it was made, since the run began.
+    pub(crate) at: Duration,
 }
 
 impl Call {

@@ -1,11 +1,11 @@
 //! Whether the machine was ours: how late a call is says something about the gateway only where it had the
 //! processors. Who else had them is counted by the kernel, window by window.
 
+use crate::began::Began;
 use crate::fleet::Fleet;
 use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
-use std::time::Instant;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +34,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn start(fleet: Arc<Fleet>, began: Instant) -> Self {
+    pub(crate) fn start(fleet: Arc<Fleet>, began: Began) -> Self {
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let watching = tokio::spawn(async move {
@@ -77,7 +77,7 @@ struct Usage {
 }
 
 impl Usage {
-    fn now(fleet: &Fleet, began: Instant) -> Self {
+    fn now(fleet: &Fleet, began: Began) -> Self {
         // This process with those of its gateways that are gone, and those that live.
         let ours = of_process(std::process::id(), 4).unwrap_or_default()
             + fleet.processes().into_iter().filter_map(|pid| of_process(pid, 2)).sum::<Duration>();

@@ -1,5 +1,5 @@
 //! The proof of "one retry token, one backup, and a true answer": callers with retries of their own, gateways as
-//! processes, and an OCI that breaks more than half of the creates; the histories of all callers are held against
+//! processes and within this one, and an OCI that breaks more than half of the creates; the histories of all callers are held against
 //! OCI's ledger. `cargo test --test prove` makes the small runs, `just prove` the large ones.
 
 #![expect(clippy::disallowed_types, reason = "callers read statuses; the ban is for who makes them")]
@@ -11,6 +11,7 @@
 )]
 #![expect(clippy::print_stdout, reason = "a run reports what it has shown")]
 
+mod began;
 mod caller;
 mod checker;
 mod creates;
@@ -23,3 +24,4 @@ mod report;
 mod run;
 mod seed;
 mod storm;
+mod within;

@@ -1,8 +1,10 @@
 //! Several gateways before one OCI. Callers take any of them; the gateways are killed, or replaced one by one.
 
+use crate::began::Began;
 use crate::caller::Create;
 use crate::checker;
 use crate::fleet::Fleet;
+use crate::fleet::Kind;
 use crate::history::Answer;
 use crate::history::Call;
 use crate::history::Gateways;
@@ -19,12 +21,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use std::time::Instant;
 use tokio::task::JoinSet;
 use tonic::Code;
 
 async fn three_gateways(creates: usize, kills: usize) -> Report {
-    let plan = Plan { seed: seed::seed(), creates, callers: 24, gateways: 3, kills };
+    let plan = Plan { seed: seed::seed(), creates, callers: 24, gateways: Kind::Processes(3), kills };
     let report = plan.prove().await;
     assert_eq!(report.history.commits.len(), creates, "{report}");
     assert!(report.damage.creates * 2 >= creates, "at least half of the creates are cut\n{report}");
@@ -48,8 +49,9 @@ async fn ten_thousand_creates_through_gateways_that_are_killed_are_made_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_fails_no_create_of_a_caller_who_tries_again() {
     let _alone = ALONE.lock().await;
-    let (sandbox, seed, began) = (run::sandbox().await, seed::seed(), Instant::now());
-    let fleet = Arc::new(Fleet::start(3, &sandbox));
+    let (seed, began) = (seed::seed(), Began::now());
+    let sandbox = run::sandbox(began).await;
+    let fleet = Arc::new(Fleet::start(Kind::Processes(3), &sandbox).await);
     let rolled = Arc::new(AtomicBool::new(false));
     let mut callers = JoinSet::new();
     for caller in 0..8 {
@@ -77,7 +79,7 @@ async fn a_rolling_restart_fails_no_create_of_a_caller_who_tries_again() {
     rolled.store(true, Ordering::Relaxed);
     let creates: Vec<Create> = callers.join_all().await.into_iter().flatten().collect();
     assert!(creates.iter().all(Create::is_settled), "PROVE_SEED={seed}");
-    let history = run::history(creates, &sandbox.ledger(), Gateways::Killed);
+    let history = run::history(creates, &sandbox.ledger(), Gateways::Killed, began);
     assert_eq!(checker::check(&history), [], "PROVE_SEED={seed}");
     let failed: Vec<&Call> = history.calls.iter().filter(|call| !repeatable(&call.answer)).collect();
     assert!(failed.is_empty(), "{failed:?}; PROVE_SEED={seed}");
@@ -104,8 +106,9 @@ fn repeatable(answer: &Answer) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_killed_in_mid_create_leaves_a_backup_that_the_next_one_finds() {
     let _alone = ALONE.lock().await;
-    let (sandbox, seed, began) = (run::sandbox().await, seed::seed(), Instant::now());
-    let fleet = Arc::new(Fleet::start(1, &sandbox));
+    let (seed, began) = (seed::seed(), Began::now());
+    let sandbox = run::sandbox(began).await;
+    let fleet = Arc::new(Fleet::start(Kind::Processes(1), &sandbox).await);
     let mut create = Create::patient(seed, 0);
     let stall = Fault::stall(StallPoint::BeforeCommit, Duration::from_millis(200));
     sandbox.inject(FaultRule::new(stall).retry_token(create.token())).unwrap();
@@ -123,7 +126,7 @@ async fn a_gateway_killed_in_mid_create_leaves_a_backup_that_the_next_one_finds(
     assert!(!create.is_settled(), "it was answered before the kill");
     create.insist(&fleet, began).await;
     assert!(create.is_settled());
-    let history = run::history(vec![create], &sandbox.ledger(), Gateways::Killed);
+    let history = run::history(vec![create], &sandbox.ledger(), Gateways::Killed, began);
     assert_eq!(checker::check(&history), []);
     let [commit] = history.commits.as_slice() else { panic!("{:?}", history.commits) };
     let made_by = commit.request_id.as_deref();

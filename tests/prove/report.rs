@@ -34,6 +34,12 @@ impl Report {
         self.calls(|answer| matches!(answer, Answer::Failed(failure) if failure.outcome == Some(outcome)))
     }
 
+    /// What the gateways' own retries add.
+    pub(crate) fn requests_per_call(&self) -> f64 {
+        let count = |count: usize| f64::from(u32::try_from(count).unwrap());
+        count(self.attempts) / count(self.history.calls.len())
+    }
+
     pub(crate) fn lost(&self) -> usize {
         self.calls(|answer| matches!(answer, Answer::Lost(_)))
     }
@@ -44,9 +50,14 @@ impl fmt::Display for Report {
         let Self { plan, took, attempts, damage, settled_late, others, history } = self;
         let Plan { seed, creates, callers, gateways, kills } = plan;
         writeln!(formatter, "PROVE_SEED={seed}: {creates} creates by {callers} callers in {took:.1?}")?;
-        writeln!(formatter, "gateways: {gateways}, killed {kills} times")?;
+        writeln!(formatter, "gateways: {gateways}; killed {kills} times")?;
         writeln!(formatter, "backups: {}", history.commits.len())?;
-        writeln!(formatter, "calls: {}, requests that OCI read: {attempts}", history.calls.len())?;
+        writeln!(
+            formatter,
+            "calls: {}, requests that OCI read: {attempts}, {:.2} for each",
+            history.calls.len(),
+            self.requests_per_call()
+        )?;
         writeln!(
             formatter,
             "answers: {} OK, {} UNKNOWN, {} STARTED, {} NOT_STARTED, {} without a word of the gateway's",

@@ -1,8 +1,10 @@
 //! One run: callers, gateways, OCI and everything that goes wrong between them; then quiet; then the judgement.
 
+use crate::began::Began;
 use crate::caller::Create;
 use crate::checker;
 use crate::checker::Violation;
+use crate::fleet;
 use crate::fleet::Fleet;
 use crate::history::Commit;
 use crate::history::Gateways;
@@ -13,7 +15,6 @@ use crate::machine::Watch;
 use crate::report::Report;
 use crate::storm;
 use crate::storm::Damage;
-use oci_backup_gateway::clock::Clock;
 use oci_backup_gateway::sandbox;
 use oci_backup_gateway::sandbox::Ledger;
 use oci_backup_gateway::sandbox::Sandbox;
@@ -25,7 +26,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use std::time::Instant;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -37,20 +37,19 @@ pub(crate) struct Plan {
     pub(crate) creates: usize,
     /// At a time.
     pub(crate) callers: usize,
-    pub(crate) gateways: usize,
+    pub(crate) gateways: fleet::Kind,
     /// So often one of the gateways is killed, and another started in its place.
     pub(crate) kills: usize,
 }
 
 /// OCI, as the gateways see it.
-pub(crate) async fn sandbox() -> Sandbox {
-    let clock = Clock::system();
+pub(crate) async fn sandbox(began: Began) -> Sandbox {
     let local = SocketAddr::from(([127, 0, 0, 1], 0));
     let config = sandbox::Config {
         oci_listen: local,
         control_listen: local,
         transport: sandbox::Transport::Plaintext,
-        now: Arc::new(move || clock.now()),
+        now: began.clock(),
         stage: Duration::from_millis(50),
         identity: None,
     };
@@ -62,9 +61,9 @@ impl Plan {
     pub(crate) async fn prove(self) -> Report {
         let _alone = ALONE.lock().await;
         let seed = self.seed;
-        let sandbox = sandbox().await;
-        let fleet = Arc::new(Fleet::start(self.gateways, &sandbox));
-        let began = Instant::now();
+        let began = Began::now();
+        let sandbox = sandbox(began).await;
+        let fleet = Arc::new(Fleet::start(self.gateways, &sandbox).await);
         let watch = Watch::start(Arc::clone(&fleet), began);
         storm::rules(seed).into_iter().for_each(|rule| sandbox.inject(rule).unwrap());
         let mut creates = self.storm(&fleet, began).await;
@@ -75,7 +74,7 @@ impl Plan {
         quiet(&sandbox).await;
         let ledger = sandbox.ledger();
         let gateways = if self.kills > 0 { Gateways::Killed } else { Gateways::LeftAlone };
-        let mut history = history(creates, &ledger, gateways);
+        let mut history = history(creates, &ledger, gateways, began);
         let machine = watch.stop().await;
         for call in history.calls.iter_mut().filter(|call| !machine.was_ours(call.start, call.end)) {
             call.machine = Share::Others;
@@ -95,7 +94,7 @@ impl Plan {
     }
 
     /// All creates, as far as they get while things go wrong.
-    async fn storm(self, fleet: &Arc<Fleet>, began: Instant) -> Vec<Create> {
+    async fn storm(self, fleet: &Arc<Fleet>, began: Began) -> Vec<Create> {
         let (done, progress) = watch::channel(0);
         let (next, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(done));
         let killer = tokio::spawn(self.kill(Arc::clone(fleet), progress));
@@ -128,18 +127,19 @@ impl Plan {
         moments.sort_unstable();
         for moment in moments {
             progress.wait_for(|done| *done >= moment).await.unwrap();
-            let (fleet, victim) = (Arc::clone(&fleet), random.random_range(0..self.gateways));
+            let (fleet, victim) = (Arc::clone(&fleet), random.random_range(0..fleet.size()));
             tokio::task::spawn_blocking(move || fleet.kill(victim)).await.unwrap();
         }
     }
 }
 
 /// What callers and OCI have to say about the same creates.
-pub(crate) fn history(creates: Vec<Create>, ledger: &Ledger, gateways: Gateways) -> History {
+pub(crate) fn history(creates: Vec<Create>, ledger: &Ledger, gateways: Gateways, began: Began) -> History {
     let commit = |commit: &sandbox::CommitEntry| Commit {
         token: commit.token.clone(),
         request_id: ledger.attempts[usize::try_from(commit.attempt).unwrap()].opc_request_id.clone(),
         id: commit.id.clone(),
+        at: began.until(&commit.time),
     };
     History {
         wanted: creates.iter().map(|create| create.token().to_owned()).collect(),
@@ -157,7 +157,7 @@ async fn quiet(sandbox: &Sandbox) {
 }
 
 /// One more call for each create that is still open; how many these were.
-async fn settle(creates: &mut [Create], fleet: &Fleet, began: Instant) -> usize {
+async fn settle(creates: &mut [Create], fleet: &Fleet, began: Began) -> usize {
     let open: Vec<&mut Create> = creates.iter_mut().filter(|create| !create.is_settled()).collect();
     let count = open.len();
     for create in open {
