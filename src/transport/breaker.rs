@@ -52,26 +52,24 @@ pub struct Breaker(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     config: Config,
-    state: Mutex<State>,
+    gate: Mutex<Gate>,
+}
+
+#[derive(Debug)]
+struct Gate {
+    state: State,
+    /// How often it has closed again.
+    closed: u64,
 }
 
 #[derive(Debug)]
 enum State {
-    Closed {
-        since: Instant,
-        window: Window,
-    },
+    Closed(Window),
     Open {
         until: Instant,
     },
     /// One attempt is on its way to find out.
     Probing,
-}
-
-impl State {
-    fn closed() -> Self {
-        Self::Closed { since: Instant::now(), window: Window::default() }
-    }
 }
 
 /// While the answer of the one that finds out is awaited.
@@ -81,57 +79,59 @@ impl Breaker {
     /// A closed one.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self(Arc::new(Shared { config, state: Mutex::new(State::closed()) }))
+        let gate = Gate { state: State::Closed(Window::default()), closed: 0 };
+        Self(Arc::new(Shared { config, gate: Mutex::new(gate) }))
     }
 
     /// Asks for leave to make an attempt.
     pub(super) fn admit(&self) -> Result<Admission, Open> {
-        let mut state = self.state();
-        let role = match &*state {
-            State::Closed { .. } => Role::OneOfMany { began: Instant::now() },
+        let mut gate = self.gate();
+        let role = match gate.state {
+            State::Closed(_) => Role::OneOfMany { closed: gate.closed },
             State::Probing => return Err(Open { left: A_MOMENT }),
             State::Open { until } => {
                 let left = until.saturating_duration_since(Instant::now());
                 if !left.is_zero() {
                     return Err(Open { left });
                 }
-                *state = State::Probing;
+                gate.state = State::Probing;
                 Role::Probe
             }
         };
-        drop(state);
+        drop(gate);
         Ok(Admission { breaker: self.clone(), role, health: Health::Unknown })
     }
 
     fn note(&self, role: Role, health: Health) {
         let now = Instant::now();
         let config = &self.0.config;
-        let mut state = self.state();
-        match (&mut *state, role) {
+        let mut gate = self.gate();
+        let closed = gate.closed;
+        match (&mut gate.state, role) {
             (State::Probing, Role::Probe) => match health {
                 Health::Well => {
                     tracing::info!("the server answers again");
-                    *state = State::closed();
+                    *gate = Gate { state: State::Closed(Window::default()), closed: closed + 1 };
                 }
-                Health::Ill => *state = State::Open { until: now + config.open },
+                Health::Ill => gate.state = State::Open { until: now + config.open },
                 // Nothing was found out: the next one may try.
-                Health::Unknown => *state = State::Open { until: now },
+                Health::Unknown => gate.state = State::Open { until: now },
             },
-            (State::Closed { since, window }, Role::OneOfMany { began }) if began >= *since => {
+            (State::Closed(window), Role::OneOfMany { closed: when }) if when == closed => {
                 window.note(health, now, config);
                 if window.is_ill(config) {
                     tracing::warn!(pause = ?config.open, "nearly every attempt fails: none is made for a while");
-                    *state = State::Open { until: now + config.open };
+                    gate.state = State::Open { until: now + config.open };
                 }
             }
             // Attempts that began before it opened change nothing any more, even if it has closed since.
-            (State::Closed { .. } | State::Open { .. } | State::Probing, Role::OneOfMany { .. })
-            | (State::Closed { .. } | State::Open { .. }, Role::Probe) => {}
+            (State::Closed(_) | State::Open { .. } | State::Probing, Role::OneOfMany { .. })
+            | (State::Closed(_) | State::Open { .. }, Role::Probe) => {}
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn gate(&self) -> MutexGuard<'_, Gate> {
+        self.0.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -145,7 +145,10 @@ pub(super) struct Admission {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
-    OneOfMany { began: Instant },
+    /// It began when the gate had closed so often.
+    OneOfMany {
+        closed: u64,
+    },
     Probe,
 }
 

@@ -161,6 +161,8 @@ struct Behind {
     /// The pause after the last failure.
     paused: Option<Duration>,
     may_not_begin: bool,
+    /// How often the door had been opened again when the last attempt began.
+    reopened: u32,
     broken_off: bool,
     succeeded: bool,
 }
@@ -182,6 +184,8 @@ struct Model<'a> {
     behind: Vec<Behind>,
     budget: u32,
     door: Door,
+    /// How often it has been opened again: what began before counts no more.
+    reopened: u32,
 }
 
 fn price(class: Class) -> u32 {
@@ -216,7 +220,7 @@ impl<'a> Model<'a> {
     fn new(config: Config, calls: &'a [Call]) -> Self {
         let behind = calls.iter().map(|_| Behind::default()).collect();
         let door = Door::Open { attempts: 0, ill: 0 };
-        Self { config, calls, behind, budget: config.budget.capacity, door }
+        Self { config, calls, behind, budget: config.budget.capacity, door, reopened: 0 }
     }
 
     fn see(&mut self, event: &Event) -> Verdict {
@@ -360,13 +364,16 @@ impl<'a> Model<'a> {
         if let Door::ShutUntil(_) = self.door {
             self.door = Door::Shut(call);
         }
+        self.behind[call].reopened = self.reopened;
         Ok(())
     }
 
     fn tried(&mut self, at: Duration, call: usize, health: Health) {
         let breaker = &self.config.breaker;
         match (&mut self.door, health) {
-            (Door::Open { attempts, ill }, Health::Well | Health::Ill) => {
+            (Door::Open { attempts, ill }, Health::Well | Health::Ill)
+                if self.behind[call].reopened == self.reopened =>
+            {
                 *attempts += 1;
                 *ill += u32::from(health == Health::Ill);
                 let share = f64::from(*ill) >= breaker.failures * f64::from(*attempts);
@@ -376,7 +383,10 @@ impl<'a> Model<'a> {
             }
             (Door::Shut(probe), _) if *probe == call => {
                 self.door = match health {
-                    Health::Well => Door::Open { attempts: 0, ill: 0 },
+                    Health::Well => {
+                        self.reopened += 1;
+                        Door::Open { attempts: 0, ill: 0 }
+                    }
                     Health::Ill => Door::ShutUntil(at + breaker.open),
                     Health::Unknown => Door::ShutUntil(at),
                 };
