@@ -56,9 +56,10 @@ fn places(oci: &Connected) -> BTreeSet<String> {
 /// What was learnt about the clock: OCI answers a date that it refuses with its own.
 fn clock(oci: &Connected, report: &mut Report) {
     let offset = oci.clock.offset_ms();
-    if offset != 0 {
+    let seconds = offset.unsigned_abs() / 1000;
+    // Less is the rounding of dates to seconds, and of a clock that was put right again.
+    if seconds > 1 {
         let way = if offset > 0 { "behind" } else { "ahead of" };
-        let seconds = offset.unsigned_abs() / 1000;
         report.line(
             "clock",
             &format!("{seconds} s {way} OCI's, which refuses what is 300 s off: set it (NTP)"),

@@ -7,6 +7,7 @@ use crate::config::Given;
 use crate::config::Listen;
 use crate::config::Problem;
 use crate::config::Serve;
+use crate::oci;
 use crate::server;
 use crate::server::Reflection;
 use crate::server::Server;
@@ -55,6 +56,14 @@ pub(super) fn config(listen: &Listen, given: &Given) -> Result<server::Config, F
         return Err(
             Problem::with(given.name("--default-deadline", "GATEWAY_DEFAULT_DEADLINE"), problem).into()
         );
+    }
+    if default <= oci::deadline::SHORTEST {
+        let problem = format!("{default:?} leaves no time for an attempt; more than 300 ms are expected");
+        let setting = match listen.default_deadline {
+            Some(_) => given.name("--default-deadline", "GATEWAY_DEFAULT_DEADLINE"),
+            None => given.name("--max-deadline", "GATEWAY_MAX_DEADLINE"),
+        };
+        return Err(Problem::with(setting, problem).into());
     }
     Ok(server::Config {
         listen: listen.listen,

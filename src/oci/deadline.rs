@@ -9,6 +9,9 @@ const FOR_THE_ANSWER: Duration = Duration::from_millis(50);
 /// An attempt that has less time than this would only be abandoned.
 const FOR_AN_ATTEMPT: Duration = Duration::from_millis(250);
 
+/// A deadline that leaves no more than this is refused, since nothing could be begun.
+pub const SHORTEST: Duration = Duration::from_millis(300);
+
 /// When the caller stops waiting. Steps of the wall clock do not move it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);

@@ -75,7 +75,7 @@ pub enum Cause {
     Draining {
         /// What the last attempt said.
         #[source]
-        last: Arc<Cause>,
+        last: Option<Arc<Cause>>,
     },
     /// Another request has gone out under the same retry token.
     #[error("the retry token is in use by a request with other content")]
@@ -150,7 +150,7 @@ impl Cause {
             Self::Credentials(_) | Self::Signature(_) | Self::Breaker { .. } | Self::TokenReused => {
                 Outcome::NotStarted
             }
-            Self::Draining { last } => last.outcome(),
+            Self::Draining { last } => last.as_ref().map_or(Outcome::NotStarted, |last| last.outcome()),
             Self::Deadline { last } => last.as_ref().map_or(Outcome::NotStarted, |last| last.outcome()),
         }
     }

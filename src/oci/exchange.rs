@@ -84,8 +84,11 @@ impl<O: Operation> Drop for Waiting<O> {
 }
 
 async fn to_its_end<O: Operation>(running: Running<O>) {
-    let ended = running.0.run().await;
-    running.0.end(ended);
+    tokio::select! {
+        ended = running.0.run() => running.0.end(ended),
+        // What becomes of the attempt in flight nobody will know.
+        () = running.0.client.mutations.cut_off() => {}
+    }
 }
 
 /// A mutation as a task. Dropped before its end, by a panic or with the process, it says so to whoever waits.
@@ -207,7 +210,7 @@ impl<O: Operation> Exchange<O> {
         ended.map_err(|stop| match stop {
             Stop::Failed(failure) => self.error(failure.cause),
             Stop::Interrupted(failure) if self.client.mutations.is_ending() => {
-                self.error(Cause::Draining { last: failure.cause }.into())
+                self.error(Cause::Draining { last: Some(failure.cause) }.into())
             }
             Stop::Interrupted(failure) => self.error(failure.cause),
             Stop::NeverBegan => self.late(&self.progress()),
@@ -338,7 +341,12 @@ impl<O: Operation> Exchange<O> {
     }
 
     fn broken(&self) -> Error {
-        self.error(Cause::Internal("a task ended before its time").into())
+        let progress = self.progress();
+        let cause = match self.client.mutations.is_ending() {
+            true => Cause::Draining { last: progress.last.clone() },
+            false => Cause::Internal("a task ended before its time"),
+        };
+        self.error_after(&progress, cause.into())
     }
 
     fn log_unheard(&self, ended: &Ended<O::Output>) {

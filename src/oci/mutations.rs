@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 pub struct Mutations {
     tasks: TaskTracker,
     ending: CancellationToken,
+    cut: CancellationToken,
 }
 
 impl Mutations {
@@ -22,6 +23,11 @@ impl Mutations {
     pub fn end(&self) {
         self.ending.cancel();
         self.tasks.close();
+    }
+
+    /// Their time is up: whoever waits for one is told so, and that it may have been carried out.
+    pub fn cut(&self) {
+        self.cut.cancel();
     }
 
     /// Returns when all have come to their end, after [`Mutations::end`].
@@ -43,6 +49,10 @@ impl Mutations {
 
     pub(super) fn spawn(&self, mutation: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(mutation);
+    }
+
+    pub(super) fn cut_off(&self) -> WaitForCancellationFuture<'_> {
+        self.cut.cancelled()
     }
 
     pub(super) fn is_ending(&self) -> bool {

@@ -14,7 +14,7 @@ pub struct Probe {
 
 impl Operation for Probe {
     const NAME: &'static str = "ListVolumeBackups";
-    type Output = IgnoredAny;
+    type Output = Vec<IgnoredAny>;
 
     fn request(&self) -> Result<Request, serde_json::Error> {
         let id = self.compartment_id.as_str();

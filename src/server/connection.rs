@@ -25,8 +25,9 @@ pub(super) fn server(max_connection_age: Duration) -> tonic::transport::Server {
         .max_concurrent_streams(128)
         // A peer that keeps provoking resets from our side loses its connection ("MadeYouReset").
         .http2_max_local_error_reset_streams(Some(1024))
-        // A peer that opens and resets streams loses it sooner ("rapid reset").
-        .http2_max_pending_accept_reset_streams(Some(20))
+        // A peer that opens and resets streams loses it sooner ("rapid reset"). Callers who all give up at once are no
+        // such peer, and would take along the answers of those who wait on the same connection.
+        .http2_max_pending_accept_reset_streams(Some(500))
         .http2_max_header_list_size(16 * 1024)
         // Requests are small; a peer cannot make us buffer more than this.
         .initial_stream_window_size(64 * 1024)

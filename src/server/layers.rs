@@ -12,10 +12,14 @@ use axum::extract::Request;
 use axum::extract::State;
 use axum::middleware::Next;
 use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
 use axum::response::Response;
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
+use http::Method;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
 use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -67,6 +71,9 @@ impl Entrance {
 /// Counts the call, names it for everything below, and logs its answer as the caller gets it. One layer and not
 /// four: a layer costs boxes and copies.
 async fn observe(State(entrance): State<Entrance>, request: Request, next: Next) -> Response {
+    if let Some(status) = no_grpc(&request) {
+        return status.into_response();
+    }
     // A drain waits for every call that came this far.
     let _counted = entrance.calls.token();
     let request_id = metadata::request_id(request.headers());
@@ -93,6 +100,20 @@ async fn observe(State(entrance): State<Entrance>, request: Request, next: Next)
     }
     line.end(response.headers());
     response
+}
+
+/// What is not gRPC's is answered in HTTP's words (github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md): whoever
+/// speaks another protocol, as browsers do with grpc-web, could not read the answer to what it had started.
+fn no_grpc(request: &Request) -> Option<StatusCode> {
+    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let of_grpc = content_type.and_then(|content_type| content_type.strip_prefix("application/grpc"));
+    if request.method() != Method::POST {
+        Some(StatusCode::METHOD_NOT_ALLOWED)
+    } else if !of_grpc.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';'])) {
+        Some(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+    } else {
+        None
+    }
 }
 
 fn named(mut request: Request, request_id: &RequestId, place: Place) -> Request {
@@ -207,7 +228,11 @@ mod tests {
             let time = Duration::from_secs(5);
             deadline::Config { default: time, max: time, message: time }
         };
-        let request = http::Request::post(path).header(OPC_REQUEST_ID, "mine").body(Body::empty()).unwrap();
+        let request = http::Request::post(path)
+            .header(CONTENT_TYPE, "application/grpc")
+            .header(OPC_REQUEST_ID, "mine")
+            .body(Body::empty())
+            .unwrap();
         let entrance = Entrance::new(1, TaskTracker::new());
         let response = around(Routes::from(routes), deadlines, entrance).oneshot(request).await.unwrap();
         let status = Status::from_header_map(response.headers()).unwrap();

@@ -10,6 +10,9 @@ use tokio_util::task::TaskTracker;
 /// How long cut connections may take to notice.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
+/// How long callers who are cut off may take to be told.
+const TOLD: Duration = Duration::from_millis(300);
+
 /// How long watchers of the health service have to hear of it before their connections say GOAWAY: those who
 /// hear first send nothing to where it would be refused.
 const HEARD: Duration = Duration::from_millis(100);
@@ -47,26 +50,33 @@ impl Server {
         };
         let drained = match tokio::time::timeout_at(end, finished).await {
             Ok(()) => Drained::Whole,
-            Err(_elapsed) => Drained::Cut,
+            Err(_elapsed) => {
+                self.cut_off().await;
+                Drained::Cut
+            }
         };
         self.cut_connections.cancel();
         if !self.grpc.is_finished() {
             let _ = tokio::time::timeout(LAST_WORDS, &mut self.grpc).await;
         }
         self.background.iter().for_each(tokio::task::JoinHandle::abort);
-        match drained {
-            Drained::Whole => tracing::info!(?drained, "drained"),
-            Drained::Cut => {
-                let (calls, mutations) = (self.calls.len(), self.mutations.len());
-                tracing::warn!(
-                    ?drained,
-                    calls,
-                    mutations,
-                    "the drain timeout has passed: what was left is cut off"
-                );
-            }
-        }
+        tracing::info!(?drained, "drained");
         drained
+    }
+
+    /// Cuts off what is left, and has its callers told what is known.
+    async fn cut_off(&mut self) {
+        let (calls, mutations) = (self.calls.len(), self.mutations.len());
+        tracing::warn!(calls, mutations, "the drain timeout has passed: what was left is cut off");
+        self.mutations.cut();
+        let told = async {
+            idle(&self.calls, &self.mutations).await;
+            // Connections that were asked to go end once their answers are written.
+            if !self.grpc.is_finished() {
+                let _ = (&mut self.grpc).await;
+            }
+        };
+        let _ = tokio::time::timeout(TOLD, told).await;
     }
 
     /// Returns when a listener has ended by itself, which none ever should.

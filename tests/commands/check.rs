@@ -120,6 +120,9 @@ async fn what_is_not_oci_is_said_not_to_be() {
             "{said}"
         );
     }
+    let no_list = AnswerChange { body: Some("{}".to_owned()), ..AnswerChange::default() };
+    let said = under(&about(Fault::answer(no_list)).await, "OCI");
+    assert!(said.contains("is that OCI at http://127.0.0.1:"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,6 +34,8 @@ const ROWS: &[Row] = &[
     Row(SERVING, "--default-deadline", "GATEWAY_DEFAULT_DEADLINE", "30", DURATION),
     Row(SERVING, "--default-deadline", "GATEWAY_DEFAULT_DEADLINE", "61s", &["longer than --max-deadline, 60s"]),
     Row(SERVING, "--max-deadline", "GATEWAY_MAX_DEADLINE", "-1s", DURATION),
+    Row(SERVING, "--max-deadline", "GATEWAY_MAX_DEADLINE", "300ms", &["300ms leaves no time for an attempt"]),
+    Row(SERVING, "--default-deadline", "GATEWAY_DEFAULT_DEADLINE", "200ms", &["200ms leaves no time for an attempt"]),
     Row(SERVING, "--max-connection-age", "GATEWAY_MAX_CONNECTION_AGE", "soon", DURATION),
     Row(SERVING, "--drain-timeout", "GATEWAY_DRAIN_TIMEOUT", "25h", DURATION),
     Row(LOGGING, "--attempt-timeout", "GATEWAY_ATTEMPT_TIMEOUT", "0s", DURATION),

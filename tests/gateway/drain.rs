@@ -7,6 +7,9 @@ use crate::rig::Rig;
 use crate::rig::Setup;
 use crate::rig::channel;
 use crate::rig::create;
+use oci_backup_gateway::pb;
+use oci_backup_gateway::sandbox::Fault;
+use oci_backup_gateway::sandbox::StallPoint;
 use oci_backup_gateway::server;
 use oci_backup_gateway::server::Drained;
 use std::io;
@@ -19,6 +22,7 @@ use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_types::StatusExt;
 
 /// How much later than its limit a drain may end.
 const GRACE: Duration = Duration::from_secs(1);
@@ -144,7 +148,7 @@ async fn an_endless_stream_holds_up_nobody_beyond_the_limit() {
 }
 
 #[tokio::test]
-async fn a_call_beyond_the_limit_is_cut() {
+async fn a_call_beyond_the_limit_is_cut_and_its_caller_is_told() {
     let limit = Duration::from_millis(300);
     let rig = draining_within(limit).await;
     let call = rig.stalled(Duration::from_secs(4)).await;
@@ -152,7 +156,29 @@ async fn a_call_beyond_the_limit_is_cut() {
     assert_eq!(rig.server.drain().await, Drained::Cut);
     assert!(began.elapsed() < limit + GRACE, "{:?}", began.elapsed());
     let status = call.await.unwrap().unwrap_err();
-    assert!(matches!(status.code(), Code::Unavailable | Code::Unknown), "{status:?}");
+    let details = status.get_error_details();
+    let info = details.error_info().unwrap();
+    assert_eq!((status.code(), info.reason.as_str()), (Code::Unavailable, "DRAINING"), "{status:?}");
+    assert_eq!((info.metadata["outcome"].as_str(), info.metadata["attempts"].as_str()), ("UNKNOWN", "1"));
+}
+
+/// The token that the gateway made is the caller's only guard.
+#[tokio::test]
+async fn a_call_that_is_cut_without_a_token_of_its_own_is_told_the_one_that_was_made() {
+    let rig = draining_within(Duration::from_millis(300)).await;
+    rig.break_next(Fault::stall(StallPoint::AfterCommit, Duration::from_secs(4)));
+    let request = pb::CreateVolumeBackupRequest { retry_token: None, ..create() };
+    let mut caller = rig.caller.clone();
+    let call = tokio::spawn(async move { caller.create_volume_backup(request).await });
+    while rig.creates().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(rig.server.drain().await, Drained::Cut);
+    let status = call.await.unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::Unknown, "{status:?}");
+    assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "-1");
+    let made = rig.sandbox.ledger().commits.remove(0);
+    assert_eq!(status.metadata().get("opc-retry-token").unwrap(), made.token.unwrap().as_str());
 }
 
 #[tokio::test]

@@ -111,9 +111,9 @@ async fn a_peer_that_opens_and_resets_streams_loses_its_connection_and_nobody_el
     let mut peer = Peer::connect(rig.server.address()).await;
     let mut attack = frames::streams().map(open_and_reset);
     let mut burst = |count| attack.by_ref().take(count).flatten().collect::<Vec<_>>();
-    peer.send(&burst(20)).await;
+    peer.send(&burst(500)).await;
     peer.settle().await.expect("callers may change their mind");
-    peer.send(&burst(60)).await;
+    peer.send(&burst(1000)).await;
     let goaway = peer.settle().await.expect_err("but not without end");
     assert_eq!(goaway.number(4), frames::ENHANCE_YOUR_CALM, "{goaway:?}");
     assert_eq!(goaway.payload[8..], *b"too_many_resets", "{goaway:?}");
@@ -128,10 +128,10 @@ async fn reset_rapidly(gateway: SocketAddr, streams: u32) -> u32 {
     while sent < streams {
         let mut peer = Peer::connect(gateway).await;
         connections += 1;
-        let burst: Vec<u8> = frames::streams().take(100).flat_map(open_and_reset).collect();
+        let burst: Vec<u8> = frames::streams().take(1000).flat_map(open_and_reset).collect();
         peer.send(&burst).await;
-        sent += 100;
-        peer.settle().await.expect_err("more than a hundred are not borne");
+        sent += 1000;
+        peer.settle().await.expect_err("more than five hundred are not borne");
     }
     connections
 }
@@ -160,7 +160,7 @@ async fn fifty_thousand_streams_opened_and_reset_slow_nobody_else_down() {
     let slowest = times[times.len() * 99 / 100];
     assert!(times.len() >= 10, "{times:?}");
     assert!(slowest < LEEWAY, "{times:?}");
-    assert_eq!((connections, rig.creates().len()), (500, times.len()), "nothing of it went further");
+    assert_eq!((connections, rig.creates().len()), (50, times.len()), "nothing of it went further");
 }
 
 #[tokio::test]

@@ -130,6 +130,32 @@ async fn what_does_not_exist_is_unimplemented() {
     }
 }
 
+/// Who speaks another protocol could not read the answer to what it had started.
+#[tokio::test]
+async fn what_is_not_grpc_is_answered_in_the_words_of_http_and_starts_nothing() {
+    let rig = Rig::start().await;
+    let message = raw::frame(&create().encode_to_vec());
+    for (method, content_type, expected) in [
+        ("POST", Some("application/grpc-web+proto"), 415),
+        ("POST", Some("application/json"), 415),
+        ("POST", None, 415),
+        ("GET", Some("application/grpc"), 405),
+        ("POST", Some("application/grpc+proto"), 200),
+    ] {
+        let url = format!("http://{}{CREATE_VOLUME_BACKUP}", rig.server.address());
+        let mut request = http::Request::builder().method(method).uri(url).header("te", "trailers");
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", content_type);
+        }
+        let mut requests = raw::connect(rig.server.address()).await.ready().await.unwrap();
+        let (response, mut stream) = requests.send_request(request.body(()).unwrap(), false).unwrap();
+        let _ = stream.send_data(message.clone().into(), true);
+        let status = response.await.unwrap().status();
+        assert_eq!(status.as_u16(), expected, "{method} {content_type:?}");
+        assert_eq!(rig.commits(), usize::from(expected == 200), "{method} {content_type:?}");
+    }
+}
+
 /// A call keeps its place from others: one that never comes whole must not keep it for long.
 #[tokio::test]
 async fn a_message_that_never_comes_whole_is_not_waited_for_and_gives_its_place_back() {

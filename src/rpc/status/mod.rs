@@ -64,7 +64,7 @@ pub fn of(error: &oci::Error) -> Status {
     draft.outcome = error.outcome;
     draft.retry_token.clone_from(&error.retry_token);
     draft.subject = Some(error.subject.clone());
-    if let Cause::Deadline { last: Some(last) } | Cause::Draining { last } = &*error.cause {
+    if let Cause::Deadline { last: Some(last) } | Cause::Draining { last: Some(last) } = &*error.cause {
         draft.last_error = Some(last.describe());
     }
     if let Some(service) = answered(&error.cause) {
@@ -193,8 +193,7 @@ fn upper_snake(code: &str) -> Option<String> {
 fn answered(cause: &Cause) -> Option<&Service> {
     match cause {
         Cause::Service(service) => Some(service),
-        Cause::Deadline { last } => last.as_deref().and_then(answered),
-        Cause::Draining { last } => answered(last),
+        Cause::Deadline { last } | Cause::Draining { last } => last.as_deref().and_then(answered),
         Cause::Decode(_)
         | Cause::Transport(_)
         | Cause::Breaker { .. }

@@ -144,6 +144,7 @@ async fn the_ledger_tells_every_attempt_and_every_commit() {
     let commit = json!({
         "seq": 0, "attempt": 0, "operation": "create", "token": "t", "resource": "volumeBackups",
         "id": id, "volume_id": VOLUME, "body_sha256": first["body_sha256"],
+        "time": "2027-01-15T08:00:00.000Z",
     });
     assert_eq!(ledger["commits"], json!([commit]));
     assert_eq!(ledger["commits_per_token"], json!({"t": 1}));
