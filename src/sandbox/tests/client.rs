@@ -43,6 +43,7 @@ impl World {
             now: Arc::new(move || *shown.lock().unwrap()),
             stage: STAGE,
             identity: Some(identity()),
+            issuers: None,
         };
         World { sandbox: Sandbox::start(config).await.unwrap(), clock }
     }
