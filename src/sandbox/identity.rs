@@ -82,7 +82,7 @@ impl fmt::Debug for Identity {
 }
 
 /// OCI, Required Keys and OCIDs: MD5 over the DER of the public key, as colon-separated hex.
-fn fingerprint(public_key_der: &[u8]) -> String {
+pub(super) fn fingerprint(public_key_der: &[u8]) -> String {
     let pairs: Vec<String> = Md5::digest(public_key_der).iter().map(|byte| format!("{byte:02x}")).collect();
     pairs.join(":")
 }

@@ -36,7 +36,7 @@ pub use keys::IssuerKeys;
 pub use session::{Session, SessionKind};
 pub use state::{ClusterType, IssuerChange, NewCertificate, RegionForm};
 
-pub(super) use files::{Upstream, write as write_files};
+pub(super) use files::{Upstream, local, write as write_files};
 pub(super) use service_account::AUDIENCE;
 
 use cluster::Cluster;
