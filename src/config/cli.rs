@@ -251,15 +251,16 @@ pub struct Sandbox {
     #[arg(long, value_name = "DIR")]
     pub write_config: Option<PathBuf>,
     /// Where an instance's metadata service and the federation endpoint listen, plain HTTP
-    #[arg(long, env = "GATEWAY_SANDBOX_IMDS_LISTEN", value_name = "ADDRESS", value_parser = address,
-        default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:0",
+        requires = "write_config")]
     pub imds_listen: SocketAddr,
     /// Where an OKE cluster's endpoint listens, TLS; OCI's SDKs call no other port than 12250
-    #[arg(long, env = "GATEWAY_SANDBOX_OKE_LISTEN", value_name = "ADDRESS", value_parser = address,
-        default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:0",
+        requires = "write_config")]
     pub oke_listen: SocketAddr,
     /// How long the session tokens of instances and pods live
-    #[arg(long, value_name = "DURATION", default_value = "20m", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "20m", value_parser = duration,
+        requires = "write_config")]
     pub token_life: Duration,
     /// How long a backup stays REQUEST_RECEIVED, and then CREATING
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
