@@ -1,4 +1,4 @@
-//! The one caller that the sandbox knows: an API key made for it.
+//! The user that the sandbox knows: an API key made for it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,10 +30,24 @@ impl Identity {
     ///
     /// When the key cannot be made or encoded.
     pub fn generate() -> Result<Identity, Error> {
+        let tenancy = format!("ocid1.tenancy.oc1..aaaaaaaa{}", random_base32(52));
+        Identity::with_key(tenancy, format!("ocid1.user.oc1..aaaaaaaa{}", random_base32(52)))
+    }
+
+    /// The same user with another new key, as when keys are rotated.
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot be made or encoded.
+    pub fn rotated(&self) -> Result<Identity, Error> {
+        Identity::with_key(self.tenancy().to_owned(), self.user().to_owned())
+    }
+
+    fn with_key(tenancy: String, user: String) -> Result<Identity, Error> {
         let key = Key::generate()?;
         Ok(Identity(Arc::new(Inner {
-            tenancy: format!("ocid1.tenancy.oc1..aaaaaaaa{}", random_base32(52)),
-            user: format!("ocid1.user.oc1..aaaaaaaa{}", random_base32(52)),
+            tenancy,
+            user,
             fingerprint: fingerprint(key.public_der()),
             private_key_pem: key.private_pem()?,
             public_key: key.public().clone(),
