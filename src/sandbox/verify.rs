@@ -40,6 +40,8 @@ pub(super) enum Refusal {
     Algorithm(String),
     #[error("key id {0:?} is not known")]
     KeyId(String),
+    #[error("the key id is a token, and there are no issuers")]
+    NoTokens,
     #[error("the token in the key id {0}")]
     Token(#[from] TokenRefusal),
     #[error("the certificate {0}")]
@@ -106,7 +108,9 @@ impl Verifier {
     fn key_of(&self, key_id: &str, now: SystemTime) -> Result<VerifyingKey<Sha256>, Refusal> {
         match (&self.tokens, key_id.strip_prefix("ST$")) {
             (Some(tokens), Some(token)) => Ok(VerifyingKey::new(tokens.key_of(token, now)?)),
-            _ => {
+            // What is refused is told to the caller and may be logged: no token is.
+            (None, Some(_)) => Err(Refusal::NoTokens),
+            (_, None) => {
                 let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
                 keys.get(key_id).cloned().ok_or_else(|| Refusal::KeyId(key_id.to_owned()))
             }

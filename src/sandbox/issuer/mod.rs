@@ -12,7 +12,7 @@
 //! - One cluster, with one service account, `default/gateway`.
 //! - Tokens live as long as they are told to ([`IssuerConfig::token_life`], [`IssuerChange`]), by the sandbox's clock
 //!   and to the second.
-//! - Faults strike as they do the OCI face's requests ([`FaultRule`](super::FaultRule)), by rules of their own:
+//! - Faults strike as they do the OCI face's requests ([`FaultRule`]), by rules of their own:
 //!   `path` tells the endpoints apart. A fault at accept strikes both listeners.
 
 pub(super) mod certificate;
