@@ -1,11 +1,13 @@
 // OCI's Go SDK signs in to the sandbox by each way that it knows, and makes a backup by each.
 //
-//	main FILES    the directory that `sandbox --write-config` wrote
+//	sign-in FILES CONTROL    the directory that `sandbox --write-config` wrote; the control address
 package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +18,7 @@ import (
 )
 
 func main() {
-	files := os.Args[1]
+	files, control := os.Args[1], os.Args[2]
 	ways := []struct {
 		name      string
 		variables string
@@ -51,6 +53,12 @@ func main() {
 			}
 			return auth.ResourcePrincipalConfigurationProvider()
 		}},
+		{"resource_principal, passphrase", "resource-principal.env", func() (common.ConfigurationProvider, error) {
+			if err := encrypted(control); err != nil {
+				return nil, err
+			}
+			return auth.ResourcePrincipalConfigurationProvider()
+		}},
 	}
 	for number, way := range ways {
 		read(filepath.Join(files, way.variables))
@@ -62,7 +70,7 @@ func main() {
 		if err != nil {
 			fail(way.name, err)
 		}
-		fmt.Printf("%-30s %s\n", way.name, id)
+		fmt.Printf("%-31s %s\n", way.name, id)
 	}
 }
 
@@ -80,6 +88,27 @@ func read(path string) {
 		name, value, _ := strings.Cut(line, "=")
 		os.Setenv(name, value)
 	}
+}
+
+// encrypted takes a session whose key needs a passphrase.
+func encrypted(control string) error {
+	wanted := `{"kind": "resource", "life_seconds": 600, "passphrase": "correct horse"}`
+	answer, err := http.Post(control+"/sandbox/issuers/sessions", "application/json", strings.NewReader(wanted))
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	var session struct {
+		Token string `json:"token"`
+		Key   string `json:"private_key_pem"`
+	}
+	if err := json.NewDecoder(answer.Body).Decode(&session); err != nil {
+		return err
+	}
+	os.Setenv("OCI_RESOURCE_PRINCIPAL_RPST", session.Token)
+	os.Setenv("OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM", session.Key)
+	os.Setenv("OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM_PASSPHRASE", "correct horse")
+	return nil
 }
 
 func backup(provider common.ConfigurationProvider, volume string) (string, error) {

@@ -23,8 +23,13 @@ def main():
     for number, (name, variables, sign_in) in enumerate(WAYS):
         with environment(files / variables):
             signer = sign_in()
-            print(f"{name:<30} {backup(signer, number)}")
-    for check in (takes_a_new_token_after_401, reads_new_certificates, refuses_what_the_other_side_refuses):
+            print(f"{name:<31} {backup(signer, number)}")
+    for check in (
+        signs_with_a_key_under_a_passphrase,
+        takes_a_new_token_after_401,
+        reads_new_certificates,
+        refuses_what_the_other_side_refuses,
+    ):
         check(files, issuers)
         print(check.__name__)
 
@@ -69,6 +74,16 @@ WAYS = (
     ("resource_principal, by paths", "resource-principal.env", resource_principal),
     ("resource_principal, by values", "resource-principal.env", resource_principal_by_values),
 )
+
+
+def signs_with_a_key_under_a_passphrase(files, issuers):
+    """By values: with a passphrase this SDK cannot read them from files."""
+    session = issuers.session(kind="resource", life_seconds=600, passphrase="correct horse")
+    with environment(files / "resource-principal.env"):
+        os.environ["OCI_RESOURCE_PRINCIPAL_RPST"] = session["token"]
+        os.environ["OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM"] = session["private_key_pem"]
+        os.environ["OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM_PASSPHRASE"] = "correct horse"
+        backup(signers.get_resource_principals_signer(), "passphrase")
 
 
 def takes_a_new_token_after_401(files, issuers):
@@ -142,8 +157,15 @@ class Issuers:
         self.base = f"{control}/sandbox/issuers"
 
     def change(self, **change):
-        request = urllib.request.Request(self.base, json.dumps(change).encode(), method="POST")
-        urllib.request.urlopen(request, timeout=10).close()
+        self.tell("", change)
+
+    def session(self, **session):
+        return json.loads(self.tell("/sessions", session))
+
+    def tell(self, path, body):
+        request = urllib.request.Request(self.base + path, json.dumps(body).encode(), method="POST")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.read()
 
     def count(self, path):
         with urllib.request.urlopen(f"{self.base}/ledger", timeout=10) as answer:
