@@ -1,12 +1,12 @@
 //! An RSA key of the sandbox's own: made here, signed with by aws-lc-rs, verified with by `rsa`.
 
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
-use aws_lc_rs::signature::RSA_PKCS1_SHA256;
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
 use pkcs8::pkcs5::pbes2::Parameters;
-use pkcs8::{DecodePrivateKey, EncodePublicKey, LineEnding, PrivateKeyInfo, SecretDocument};
-use rsa::{RsaPrivateKey, RsaPublicKey};
+use pkcs8::{DecodePublicKey, LineEnding, PrivateKeyInfo, SecretDocument};
+use rsa::RsaPublicKey;
 use zeroize::Zeroizing;
 
 use super::Error;
@@ -22,11 +22,9 @@ impl Key {
     /// A new RSA-2048 key. Takes a core for some hundred milliseconds.
     pub(super) fn generate() -> Result<Key, Error> {
         let pair = KeyPair::generate(KeySize::Rsa2048).map_err(|_| Error::Key)?;
-        let der: Pkcs8V1Der<'static> = pair.as_der().map_err(|_| Error::Key)?;
-        let private = RsaPrivateKey::from_pkcs8_der(der.as_ref()).map_err(|_| Error::Key)?;
-        let public = private.to_public_key();
-        let public_der = public.to_public_key_der().map_err(|_| Error::Key)?.into_vec();
-        Ok(Key { pair, public, public_der })
+        let der: PublicKeyX509Der<'static> = pair.public_key().as_der().map_err(|_| Error::Key)?;
+        let public = RsaPublicKey::from_public_key_der(der.as_ref()).map_err(|_| Error::Key)?;
+        Ok(Key { pair, public, public_der: der.as_ref().to_vec() })
     }
 
     pub(super) fn public(&self) -> &RsaPublicKey {
