@@ -1,30 +1,25 @@
-//! The two listeners and their connections.
+//! The listeners and their connections.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::Error;
-use super::control;
+use super::control::Control;
+use super::door::Door;
 use super::fault::{CutPoint, StallPoint};
-use super::pipeline::{Cut, Oci};
+use super::pipeline::{Cut, Face, Pipeline};
 use super::socket::{Socket, Stream};
 
-/// How long to let the system recover when a connection cannot be accepted (it is out of descriptors).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
-
 pub(super) struct Listeners {
-    pub(super) oci_addr: SocketAddr,
-    pub(super) control_addr: SocketAddr,
     tasks: Tasks,
     _end: DropGuard,
 }
@@ -47,19 +42,32 @@ impl Tasks {
 }
 
 impl Listeners {
-    pub(super) async fn start(
-        oci_listen: SocketAddr,
-        control_listen: SocketAddr,
-        acceptor: Option<TlsAcceptor>,
-        oci: Arc<Oci>,
-    ) -> Result<Listeners, Error> {
-        let (oci_listener, oci_addr) = bind(oci_listen).await?;
-        let (control_listener, control_addr) = bind(control_listen).await?;
+    /// None yet.
+    pub(super) fn new() -> Listeners {
         let stop = CancellationToken::new();
         let tasks = Tasks { tracker: TaskTracker::new(), stop: stop.clone() };
-        tasks.spawn(serve_oci(oci_listener, acceptor, Arc::clone(&oci), tasks.clone()));
-        tasks.spawn(serve_control(control_listener, oci, tasks.clone()));
-        Ok(Listeners { oci_addr, control_addr, tasks, _end: stop.drop_guard() })
+        Listeners { tasks, _end: stop.drop_guard() }
+    }
+
+    /// Serves a face from now on, behind what is returned.
+    pub(super) async fn serve<F: Face>(
+        &self,
+        listen: SocketAddr,
+        acceptor: Option<TlsAcceptor>,
+        pipeline: &Arc<Pipeline<F>>,
+    ) -> Result<Arc<Door>, Error> {
+        let door = Door::bind(listen).await?;
+        let serving = serve(Arc::clone(&door), acceptor, Arc::clone(pipeline), self.tasks.clone());
+        self.tasks.spawn(serving);
+        Ok(door)
+    }
+
+    /// Serves the control face from now on, and says where.
+    pub(super) async fn control(&self, listen: SocketAddr, control: Control) -> Result<SocketAddr, Error> {
+        let door = Door::bind(listen).await?;
+        let address = door.address;
+        self.tasks.spawn(serve_control(door, Arc::new(control), self.tasks.clone()));
+        Ok(address)
     }
 
     pub(super) async fn stop(self) {
@@ -69,43 +77,32 @@ impl Listeners {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
-    let listening = async {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        Ok((listener, address))
-    };
-    listening.await.map_err(|source| Error::Listen { address, source })
-}
-
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn serve<F: Face>(
+    door: Arc<Door>,
+    acceptor: Option<TlsAcceptor>,
+    pipeline: Arc<Pipeline<F>>,
+    tasks: Tasks,
+) {
     loop {
-        match listener.accept().await {
-            Ok((tcp, _)) => {
-                // Faults write in small pieces, which must not be joined.
-                let _ = tcp.set_nodelay(true);
-                return tcp;
-            }
-            Err(_) => sleep(ACCEPT_PAUSE).await,
-        }
+        let (tcp, end) = door.accept().await;
+        pipeline.ledger.connected();
+        let connection = connection(tcp, acceptor.clone(), Arc::clone(&pipeline), tasks.clone());
+        tasks.spawn(end.run_until_cancelled_owned(connection));
     }
 }
 
-async fn serve_oci(listener: TcpListener, acceptor: Option<TlsAcceptor>, oci: Arc<Oci>, tasks: Tasks) {
-    loop {
-        let tcp = accept(&listener).await;
-        oci.ledger.connected();
-        tasks.spawn(oci_connection(tcp, acceptor.clone(), Arc::clone(&oci), tasks.clone()));
-    }
-}
-
-async fn oci_connection(tcp: TcpStream, acceptor: Option<TlsAcceptor>, oci: Arc<Oci>, tasks: Tasks) {
-    if let Some(drawn) = oci.rules.draw_at_accept() {
+async fn connection<F: Face>(
+    tcp: TcpStream,
+    acceptor: Option<TlsAcceptor>,
+    pipeline: Arc<Pipeline<F>>,
+    tasks: Tasks,
+) {
+    if let Some(drawn) = pipeline.rules.draw_at_accept() {
         if let Some(pause) = drawn.fault().stalls_at(StallPoint::Accept) {
             sleep(pause).await;
         }
         if let Some(wire) = drawn.fault().cuts_at(CutPoint::Accept) {
-            oci.ledger.cut_at_accept();
+            pipeline.ledger.cut_at_accept();
             return wire.cut(Stream::Plain(tcp)).await;
         }
     }
@@ -118,10 +115,10 @@ async fn oci_connection(tcp: TcpStream, acceptor: Option<TlsAcceptor>, oci: Arc<
     };
     let socket = Socket::new(stream);
     let service = service_fn(|request| {
-        let (oci, socket) = (Arc::clone(&oci), socket.clone());
+        let (pipeline, socket) = (Arc::clone(&pipeline), socket.clone());
         // A task of its own: the server drops its future when the caller leaves, but what was read is
         // carried out.
-        let handled = tasks.spawn(async move { oci.handle(request, socket).await });
+        let handled = tasks.spawn(async move { pipeline.handle(request, socket).await });
         async move { handled.await.ok().flatten().unwrap_or(Err(Cut)) }
     });
     // Dates come from the sandbox's own clock.
@@ -131,12 +128,12 @@ async fn oci_connection(tcp: TcpStream, acceptor: Option<TlsAcceptor>, oci: Arc<
     let _ = served.await;
 }
 
-async fn serve_control(listener: TcpListener, oci: Arc<Oci>, tasks: Tasks) {
+async fn serve_control(door: Arc<Door>, control: Arc<Control>, tasks: Tasks) {
     loop {
-        let tcp = accept(&listener).await;
-        let oci = Arc::clone(&oci);
+        let (tcp, _) = door.accept().await;
+        let control = Arc::clone(&control);
         tasks.spawn(async move {
-            let service = service_fn(|request| control::answer(request, &oci));
+            let service = service_fn(|request| control.answer(request));
             let _ = http1::Builder::new().serve_connection(TokioIo::new(tcp), service).await;
         });
     }

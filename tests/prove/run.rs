@@ -52,6 +52,7 @@ pub(crate) async fn sandbox(began: Began) -> Sandbox {
         now: began.clock(),
         stage: Duration::from_millis(50),
         identity: None,
+        issuers: None,
     };
     Sandbox::start(config).await.unwrap()
 }
