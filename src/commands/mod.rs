@@ -8,6 +8,7 @@ mod healthcheck;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;
+mod sign_in;
 mod signals;
 
 use crate::config;

@@ -5,10 +5,22 @@
 //! decides whether one is tried again.
 
 mod api_key;
+mod certificate;
 mod config_error;
 mod config_file;
+mod federation;
+mod files;
+mod imds;
+mod instance_principal;
+mod issuer;
+mod jwt;
+mod oke_workload_identity;
 mod pem;
 mod refresh;
+mod resource_principal;
+mod security_token;
+mod session_key;
+mod sign_in;
 
 use std::fmt;
 use std::future::Future;
@@ -28,13 +40,30 @@ use crate::transport::BoxFuture;
 pub use self::api_key::ApiKey;
 pub use self::api_key::Source;
 pub use self::api_key::Variables;
+pub use self::certificate::CertificateError;
 pub use self::config_error::ConfigError;
 pub use self::config_error::Problem;
 pub use self::config_file::Origin;
 pub use self::config_file::Setting;
+pub use self::federation::Federation;
+pub use self::files::Files;
+pub use self::files::Found;
+pub use self::files::ReadCredentials;
+pub use self::imds::Imds;
+pub use self::instance_principal::InstancePrincipal;
+pub use self::issuer::IssuerError;
+pub use self::issuer::IssuerProblem;
+pub use self::jwt::JwtError;
+pub use self::oke_workload_identity::OkeWorkloadIdentity;
 pub use self::pem::PemError;
+pub use self::refresh::FetchCredentials;
 pub use self::refresh::Refreshing;
-pub use self::refresh::Source as CredentialSource;
+pub use self::resource_principal::PrincipalVariables;
+pub use self::resource_principal::ResourcePrincipal;
+pub use self::security_token::SecurityToken;
+pub use self::sign_in::InstanceSettings;
+pub use self::sign_in::SignIn;
+pub use self::sign_in::WorkloadSettings;
 
 /// A key, its id and how long they last, taken together. `Debug` shows nothing that signs.
 pub struct Credentials {

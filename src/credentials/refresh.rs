@@ -34,7 +34,7 @@ const SOONEST: Duration = Duration::from_secs(1);
 const FORCE_AGAIN: Duration = Duration::from_secs(5);
 
 /// Where a credential comes from.
-pub trait Source: fmt::Debug + Send + Sync + 'static {
+pub trait FetchCredentials: fmt::Debug + Send + Sync + 'static {
     /// Asks for one. Keys and certificates that it is asked with are read anew each time.
     fn fetch(&self) -> impl Future<Output = Result<Credentials, Error>> + Send;
 
@@ -93,7 +93,7 @@ enum Look {
 
 impl Refreshing {
     /// Begins to fetch at once.
-    pub fn start<S: Source>(source: S, clock: Clock) -> Self {
+    pub fn start<S: FetchCredentials>(source: S, clock: Clock) -> Self {
         let (state, wanted) = (watch::Sender::default(), watch::Sender::default());
         let shared = Arc::new(Shared { clock, state, wanted });
         let keeper = tokio::spawn(keep(Arc::new(source), Arc::clone(&shared)));
@@ -295,7 +295,7 @@ fn unexpected(line: &'static str) -> Error {
 }
 
 /// Fetches, rests, and fetches again.
-async fn keep<S: Source>(source: Arc<S>, shared: Arc<Shared>) {
+async fn keep<S: FetchCredentials>(source: Arc<S>, shared: Arc<Shared>) {
     let mut wanted = shared.wanted.subscribe();
     let mut pause = FIRST_PAUSE;
     loop {
@@ -329,7 +329,7 @@ async fn rested(rest: Option<Duration>) {
 }
 
 /// One fetch within its time, as a task of its own: not even one that panics leaves callers waiting.
-async fn fetch<S: Source>(source: &Arc<S>) -> Result<Credentials, Error> {
+async fn fetch<S: FetchCredentials>(source: &Arc<S>) -> Result<Credentials, Error> {
     let source = Arc::clone(source);
     let task = AbortOnDropHandle::new(tokio::spawn(async move { source.fetch().await }));
     match tokio::time::timeout(FETCH_TIMEOUT, task).await {
@@ -381,7 +381,7 @@ mod tests {
         change: Arc<Notify>,
     }
 
-    impl Source for Scripted {
+    impl FetchCredentials for Scripted {
         async fn fetch(&self) -> Result<Credentials, Error> {
             let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
             let act = {
