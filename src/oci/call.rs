@@ -11,6 +11,7 @@ use super::request_id::RequestId;
 use super::retry_token::RetryToken;
 use crate::clock::Clock;
 use crate::clock::Correction;
+use crate::credentials::Credentials;
 use crate::credentials::ProvideCredentials;
 use crate::ocid::Ocid;
 use crate::region::Regions;
@@ -107,20 +108,34 @@ impl Caller {
         drop(turn);
         let limits = Limits { timeout: timeout.min(self.attempt_timeout), max_body: request.max_answer };
         let (head, body) = self.http.send(http, limits).await.map_err(Cause::Transport)?.into_parts();
-        self.classify(operation, head.status, &head.headers, body)
-            .map(|value| Answer {
-                value,
-                opc_request_id: text(&head.headers, &OPC_REQUEST_ID)
-                    .unwrap_or_else(|| request_id.to_string()),
-                etag: text(&head.headers, &header::ETAG),
-                opc_work_request_id: text(&head.headers, &OPC_WORK_REQUEST_ID),
-                retry_token: request.idempotency.retry_token().cloned(),
-            })
-            .map_err(|cause| Failure {
-                failed: self.failed(&cause, signed_at, &head.headers),
-                opc_request_id: answered_id(&head.headers),
-                cause: Arc::new(cause),
-            })
+        let cause = match self.classify(operation, head.status, &head.headers, body) {
+            Ok(value) => {
+                return Ok(Answer {
+                    value,
+                    opc_request_id: text(&head.headers, &OPC_REQUEST_ID)
+                        .unwrap_or_else(|| request_id.to_string()),
+                    etag: text(&head.headers, &header::ETAG),
+                    opc_work_request_id: text(&head.headers, &OPC_WORK_REQUEST_ID),
+                    retry_token: request.idempotency.retry_token().cloned(),
+                });
+            }
+            Err(cause) => cause,
+        };
+        let mut failed = self.failed(&cause, signed_at, &head.headers);
+        if is_refused(&cause) && failed.class != Class::Corrected && self.renew(&credentials, limits).await {
+            failed.class = Class::Corrected;
+        }
+        Err(Failure { failed, opc_request_id: answered_id(&head.headers), cause: Arc::new(cause) })
+    }
+
+    /// Whether there is another credential, now that OCI refused this one and the clock was not the reason.
+    async fn renew(&self, refused: &Arc<Credentials>, limits: Limits) -> bool {
+        let renewed = tokio::time::timeout(limits.timeout, self.credentials.renew(refused)).await;
+        let is_renewed = matches!(renewed, Ok(Some(_)));
+        if is_renewed {
+            tracing::warn!("OCI refused the credential: signing with another");
+        }
+        is_renewed
     }
 
     /// A turn at signing, after all that is short. A signature takes longer than anything else here: if all that
@@ -195,9 +210,8 @@ impl Caller {
     /// What the failure means for the next attempt. A clock that could be put right changes what that would meet.
     fn failed(&self, cause: &Cause, signed_at: SystemTime, headers: &HeaderMap) -> Failed {
         let failed = cause.failed();
-        let refused = matches!(cause, Cause::Service(service) if service.status == StatusCode::UNAUTHORIZED);
         let observed = || date(headers).and_then(|date| self.clock.observe(signed_at, date));
-        match refused.then(observed).flatten() {
+        match is_refused(cause).then(observed).flatten() {
             None => failed,
             Some(Correction::AlreadyMade) => Failed { class: Class::Corrected, ..failed },
             Some(Correction::Made { offset_ms }) => {
@@ -206,6 +220,10 @@ impl Caller {
             }
         }
     }
+}
+
+fn is_refused(cause: &Cause) -> bool {
+    matches!(cause, Cause::Service(service) if service.status == StatusCode::UNAUTHORIZED)
 }
 
 /// JSON under another name is taken all the same, but something between here and OCI has had its hands on it.
