@@ -121,6 +121,7 @@ async fn setting(directory: PathBuf) -> Outcome<Setting> {
         now: Arc::new(move || clock.now()),
         stage: Duration::from_secs(1),
         identity: None,
+        issuers: None,
     })
     .await?;
     let config_file = sandbox.write_config(&directory)?.config;

@@ -3,14 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
-use aws_lc_rs::rsa::{KeyPair, KeySize};
 use md5::{Digest, Md5};
-use pkcs8::{DecodePrivateKey, EncodePublicKey, LineEnding, SecretDocument};
-use rsa::{RsaPrivateKey, RsaPublicKey};
+use rsa::RsaPublicKey;
 use zeroize::Zeroizing;
 
 use super::Error;
+use super::key::Key;
 
 /// A tenancy, a user in it and the user's API key. Clones share the key; it is wiped when the last is
 /// dropped, and `Debug` does not show it.
@@ -32,17 +30,13 @@ impl Identity {
     ///
     /// When the key cannot be made or encoded.
     pub fn generate() -> Result<Identity, Error> {
-        let pair = KeyPair::generate(KeySize::Rsa2048).map_err(|_| Error::Key)?;
-        let der: Pkcs8V1Der<'static> = pair.as_der().map_err(|_| Error::Key)?;
-        let private = RsaPrivateKey::from_pkcs8_der(der.as_ref()).map_err(|_| Error::Key)?;
-        let document = SecretDocument::try_from(der.as_ref()).map_err(|_| Error::Key)?;
-        let public_key = private.to_public_key();
+        let key = Key::generate()?;
         Ok(Identity(Arc::new(Inner {
             tenancy: format!("ocid1.tenancy.oc1..aaaaaaaa{}", random_base32(52)),
             user: format!("ocid1.user.oc1..aaaaaaaa{}", random_base32(52)),
-            fingerprint: fingerprint(&public_key)?,
-            private_key_pem: document.to_pem("PRIVATE KEY", LineEnding::LF).map_err(|_| Error::Key)?,
-            public_key,
+            fingerprint: fingerprint(key.public_der()),
+            private_key_pem: key.private_pem()?,
+            public_key: key.public().clone(),
         })))
     }
 
@@ -88,10 +82,9 @@ impl fmt::Debug for Identity {
 }
 
 /// OCI, Required Keys and OCIDs: MD5 over the DER of the public key, as colon-separated hex.
-fn fingerprint(key: &RsaPublicKey) -> Result<String, Error> {
-    let der = key.to_public_key_der().map_err(|_| Error::Key)?;
-    let pairs: Vec<String> = Md5::digest(der.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(pairs.join(":"))
+fn fingerprint(public_key_der: &[u8]) -> String {
+    let pairs: Vec<String> = Md5::digest(public_key_der).iter().map(|byte| format!("{byte:02x}")).collect();
+    pairs.join(":")
 }
 
 /// The alphabet of the unique part of an OCID, at random.

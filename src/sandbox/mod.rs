@@ -21,6 +21,7 @@
 //!   has forgotten it.
 //! - A client that leaves does not stop its request: what was read is carried out, as in any service
 //!   behind a load balancer.
+//! - Besides its one user it knows, with [`Config::issuers`], whoever holds one of [`Issuers`]' session tokens.
 //! - `opc-request-id` of an answer is the caller's, when well-formed, extended to the three parts of
 //!   `customer/stack/individual`; so a test can tell what was answered from what was sent.
 
@@ -33,8 +34,11 @@ mod error;
 mod fault;
 mod files;
 mod identity;
+mod issuer;
+mod key;
 mod ledger;
 mod list;
+mod oci;
 mod operation;
 mod pipeline;
 mod problem;
@@ -64,10 +68,16 @@ pub use fault::{
 };
 pub use files::WrittenFiles;
 pub use identity::Identity;
+pub use issuer::{
+    ClusterType, IssuerChange, IssuerConfig, IssuerFiles, IssuerKeys, Issuers, NewCertificate, RegionForm,
+    Session, SessionKind,
+};
 pub use ledger::{Attempt, CommitEntry, Connections, Ledger};
 pub use rules::InvalidRule;
 
-use pipeline::Oci;
+use control::Control;
+use oci::Oci;
+use pipeline::Pipeline;
 use server::Listeners;
 use tls::Authority;
 
@@ -99,13 +109,18 @@ pub struct Config {
     pub stage: Duration,
     /// Who may call; `None` makes a new key. Sandboxes of one test run may share one.
     pub identity: Option<Identity>,
+    /// The other ways to sign in; without it there is only the identity's key.
+    pub issuers: Option<IssuerConfig>,
 }
 
 /// A running sandbox. Dropping it ends its listeners, connections and tasks.
 pub struct Sandbox {
-    oci: Arc<Oci>,
+    oci: Arc<Pipeline<Oci>>,
     identity: Identity,
+    issuers: Option<Issuers>,
     authority: Option<Authority>,
+    oci_addr: SocketAddr,
+    control_addr: SocketAddr,
     listeners: Listeners,
 }
 
@@ -124,21 +139,30 @@ impl Sandbox {
             Transport::Plaintext => None,
             Transport::Tls => Some(Authority::generate(config.oci_listen.ip())?),
         };
-        let oci = Arc::new(Oci::new(&identity, config.now, config.stage));
+        let listeners = Listeners::new();
+        let issuers = match config.issuers {
+            None => None,
+            Some(issuers) => {
+                Some(Issuers::start(issuers, &identity, Arc::clone(&config.now), &listeners).await?)
+            }
+        };
+        let tokens = issuers.as_ref().map(Issuers::tokens);
+        let oci = Arc::new(Oci::pipeline(&identity, tokens, config.now, config.stage));
         let acceptor = authority.as_ref().map(Authority::acceptor);
-        let listeners =
-            Listeners::start(config.oci_listen, config.control_listen, acceptor, Arc::clone(&oci)).await?;
-        Ok(Sandbox { oci, identity, authority, listeners })
+        let oci_addr = listeners.serve(config.oci_listen, acceptor, &oci).await?;
+        let control = Control { oci: Arc::clone(&oci), issuers: issuers.as_ref().map(Issuers::steering) };
+        let control_addr = listeners.control(config.control_listen, control).await?;
+        Ok(Sandbox { oci, identity, issuers, authority, oci_addr, control_addr, listeners })
     }
 
     /// Where the OCI face listens.
     pub fn oci_addr(&self) -> SocketAddr {
-        self.listeners.oci_addr
+        self.oci_addr
     }
 
     /// Where the control face listens.
     pub fn control_addr(&self) -> SocketAddr {
-        self.listeners.control_addr
+        self.control_addr
     }
 
     /// The base URL of the OCI face, without `/20160918`.
@@ -147,9 +171,14 @@ impl Sandbox {
         format!("{scheme}://{}", self.oci_addr())
     }
 
-    /// The one caller whose signatures are accepted.
+    /// The one user whose signatures are accepted.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The other ways to sign in, with [`Config::issuers`].
+    pub fn issuers(&self) -> Option<&Issuers> {
+        self.issuers.as_ref()
     }
 
     /// The authority to trust, with [`Transport::Tls`].
@@ -158,13 +187,13 @@ impl Sandbox {
     }
 
     /// Writes what a client needs into `dir`, made if missing: `config` in OCI's INI form, `key.pem`
-    /// (both readable by the owner only) and, with TLS, `ca.pem`.
+    /// (both readable by the owner only) and, with TLS, `ca.pem`; with issuers also [`IssuerFiles`].
     ///
     /// # Errors
     ///
     /// When a directory or file cannot be written.
     pub fn write_config(&self, dir: &Path) -> Result<WrittenFiles, Error> {
-        files::write(dir, &self.identity, self.certificate_authority_pem())
+        files::write(dir, self)
     }
 
     /// Adds a rule behind those already there; the same as `POST /sandbox/faults`.

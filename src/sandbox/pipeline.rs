@@ -2,7 +2,6 @@
 //! line; a request without a fault goes the same way with a fault that does nothing.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -13,23 +12,55 @@ use tokio::time::sleep;
 use super::Now;
 use super::answer::Answer;
 use super::fault::{Commit, CutPoint, Fault, StallPoint, Wire};
-use super::identity::Identity;
 use super::ledger::Book;
-use super::operation::Prepared;
 use super::problem::Problem;
 use super::request::RawRequest;
 use super::rules::Rules;
 use super::socket::Socket;
-use super::store::Store;
-use super::verify::Verifier;
 
-/// The sandbox without its sockets.
-pub(super) struct Oci {
-    pub(super) rules: Rules,
+/// What one listener plays: who may ask, and what is done then. The steps are apart, so that a fault can pause
+/// or cut between them.
+pub(super) trait Face: Send + Sync + 'static {
+    /// What is known once the caller is.
+    type Admitted: Send;
+    /// A deed that only has to be carried out.
+    type Prepared: Send;
+
+    /// Whether the caller may ask.
+    fn admit(&self, request: &RawRequest) -> Result<Self::Admitted, Refused>;
+
+    /// Everything that can be judged before the deed.
+    fn prepare(
+        &self,
+        admitted: Self::Admitted,
+        request: &RawRequest,
+        attempt: u64,
+    ) -> Result<Self::Prepared, Problem>;
+
+    /// The deed.
+    fn carry_out(&self, prepared: Self::Prepared) -> Answer;
+}
+
+/// Why a caller may not ask: what he is told, and what the ledger says.
+pub(super) struct Refused {
+    pub(super) problem: Problem,
+    pub(super) why: String,
+}
+
+impl Refused {
+    /// 401, with the reason.
+    pub(super) fn unknown_caller(why: impl ToString) -> Refused {
+        let why = why.to_string();
+        Refused { problem: Problem::not_authenticated(format!("Not authenticated: {why}.")), why }
+    }
+}
+
+/// A face without its sockets. Faces may share rules and a ledger.
+pub(super) struct Pipeline<F> {
+    pub(super) rules: Arc<Rules>,
     pub(super) ledger: Arc<Book>,
-    verifier: Verifier,
-    store: Arc<Store>,
-    now: Now,
+    pub(super) face: F,
+    pub(super) now: Now,
 }
 
 /// The connection has been taken from the HTTP server: it has nothing more to say.
@@ -46,19 +77,7 @@ enum Outcome {
     Cut(Wire),
 }
 
-impl Oci {
-    pub(super) fn new(identity: &Identity, now: Now, stage: Duration) -> Oci {
-        let ledger = Arc::new(Book::default());
-        let compartment = identity.tenancy().to_owned();
-        Oci {
-            rules: Rules::default(),
-            verifier: Verifier::new(identity),
-            store: Arc::new(Store::new(compartment, Arc::clone(&now), stage, Arc::clone(&ledger))),
-            ledger,
-            now,
-        }
-    }
-
+impl<F: Face> Pipeline<F> {
     pub(super) async fn handle(
         &self,
         request: Request<Incoming>,
@@ -92,9 +111,10 @@ impl Oci {
     async fn process(&self, request: &RawRequest, attempt: u64) -> Outcome {
         let request_id = request.answered_request_id();
         let stamp = |answer: Answer| answer.stamped(&request_id, (self.now)());
-        if let Err(problem) = self.admit(request, attempt) {
-            return Outcome::Answered(stamp(Answer::from(problem)));
-        }
+        let admitted = match self.admit(request, attempt) {
+            Ok(admitted) => admitted,
+            Err(problem) => return Outcome::Answered(stamp(Answer::from(problem))),
+        };
         let drawn = self.rules.draw_for(request);
         let harmless = Fault::default();
         let fault = match &drawn {
@@ -104,7 +124,7 @@ impl Oci {
             }
             None => &harmless,
         };
-        let answer = match self.operate(request, attempt, fault).await {
+        let answer = match self.operate(admitted, request, attempt, fault).await {
             Ok(answer) => stamp(answer),
             Err(wire) => return Outcome::Cut(wire),
         };
@@ -118,26 +138,32 @@ impl Oci {
         }
     }
 
-    /// Whether the request was read whole and its caller is known.
-    fn admit(&self, request: &RawRequest, attempt: u64) -> Result<(), Problem> {
+    /// Whether the request was read whole and its caller may ask.
+    fn admit(&self, request: &RawRequest, attempt: u64) -> Result<F::Admitted, Problem> {
         if let Some(problem) = &request.unread {
             return Err(problem.clone());
         }
-        self.verifier.verify(request, (self.now)()).map_err(|refusal| {
-            self.ledger.refused(attempt, refusal.to_string());
-            Problem::not_authenticated(format!("Not authenticated: {refusal}."))
+        self.face.admit(request).map_err(|Refused { problem, why }| {
+            self.ledger.refused(attempt, why);
+            problem
         })
     }
 
     /// The right answer, or how the connection is cut before there is one.
-    async fn operate(&self, request: &RawRequest, attempt: u64, fault: &Fault) -> Result<Answer, Wire> {
+    async fn operate(
+        &self,
+        admitted: F::Admitted,
+        request: &RawRequest,
+        attempt: u64,
+        fault: &Fault,
+    ) -> Result<Answer, Wire> {
         let prepared = match fault.commits() {
-            Commit::Before => Some(Prepared::new(request, attempt, &self.store)),
+            Commit::Before => Some(self.face.prepare(admitted, request, attempt)),
             Commit::Never => None,
         };
         pass(fault, StallPoint::BeforeCommit, CutPoint::BeforeCommit).await?;
         let answer = match prepared {
-            Some(Ok(prepared)) => prepared.carry_out(&self.store),
+            Some(Ok(prepared)) => self.face.carry_out(prepared),
             Some(Err(problem)) => Answer::from(problem),
             None => Answer::empty(StatusCode::OK),
         };

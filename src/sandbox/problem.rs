@@ -33,6 +33,10 @@ impl Problem {
         Problem::new(StatusCode::UNAUTHORIZED, "NotAuthenticated", message)
     }
 
+    pub(super) fn not_authorized(message: &str) -> Problem {
+        Problem::new(StatusCode::FORBIDDEN, "NotAuthorized", format!("Not authorized: {message}."))
+    }
+
     /// One answer for "missing" and "not allowed", on purpose.
     pub(super) fn not_found() -> Problem {
         let message = "Authorization failed or requested resource not found.";

@@ -1,4 +1,4 @@
-//! The two listeners and their connections.
+//! The listeners and their connections.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,17 +14,15 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::Error;
-use super::control;
+use super::control::Control;
 use super::fault::{CutPoint, StallPoint};
-use super::pipeline::{Cut, Oci};
+use super::pipeline::{Cut, Face, Pipeline};
 use super::socket::{Socket, Stream};
 
 /// How long to let the system recover when a connection cannot be accepted (it is out of descriptors).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 pub(super) struct Listeners {
-    pub(super) oci_addr: SocketAddr,
-    pub(super) control_addr: SocketAddr,
     tasks: Tasks,
     _end: DropGuard,
 }
@@ -47,19 +45,30 @@ impl Tasks {
 }
 
 impl Listeners {
-    pub(super) async fn start(
-        oci_listen: SocketAddr,
-        control_listen: SocketAddr,
-        acceptor: Option<TlsAcceptor>,
-        oci: Arc<Oci>,
-    ) -> Result<Listeners, Error> {
-        let (oci_listener, oci_addr) = bind(oci_listen).await?;
-        let (control_listener, control_addr) = bind(control_listen).await?;
+    /// None yet.
+    pub(super) fn new() -> Listeners {
         let stop = CancellationToken::new();
         let tasks = Tasks { tracker: TaskTracker::new(), stop: stop.clone() };
-        tasks.spawn(serve_oci(oci_listener, acceptor, Arc::clone(&oci), tasks.clone()));
-        tasks.spawn(serve_control(control_listener, oci, tasks.clone()));
-        Ok(Listeners { oci_addr, control_addr, tasks, _end: stop.drop_guard() })
+        Listeners { tasks, _end: stop.drop_guard() }
+    }
+
+    /// Serves a face from now on, and says where.
+    pub(super) async fn serve<F: Face>(
+        &self,
+        listen: SocketAddr,
+        acceptor: Option<TlsAcceptor>,
+        pipeline: &Arc<Pipeline<F>>,
+    ) -> Result<SocketAddr, Error> {
+        let (listener, address) = bind(listen).await?;
+        self.tasks.spawn(serve(listener, acceptor, Arc::clone(pipeline), self.tasks.clone()));
+        Ok(address)
+    }
+
+    /// Serves the control face from now on, and says where.
+    pub(super) async fn control(&self, listen: SocketAddr, control: Control) -> Result<SocketAddr, Error> {
+        let (listener, address) = bind(listen).await?;
+        self.tasks.spawn(serve_control(listener, Arc::new(control), self.tasks.clone()));
+        Ok(address)
     }
 
     pub(super) async fn stop(self) {
@@ -91,21 +100,31 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
-async fn serve_oci(listener: TcpListener, acceptor: Option<TlsAcceptor>, oci: Arc<Oci>, tasks: Tasks) {
+async fn serve<F: Face>(
+    listener: TcpListener,
+    acceptor: Option<TlsAcceptor>,
+    pipeline: Arc<Pipeline<F>>,
+    tasks: Tasks,
+) {
     loop {
         let tcp = accept(&listener).await;
-        oci.ledger.connected();
-        tasks.spawn(oci_connection(tcp, acceptor.clone(), Arc::clone(&oci), tasks.clone()));
+        pipeline.ledger.connected();
+        tasks.spawn(connection(tcp, acceptor.clone(), Arc::clone(&pipeline), tasks.clone()));
     }
 }
 
-async fn oci_connection(tcp: TcpStream, acceptor: Option<TlsAcceptor>, oci: Arc<Oci>, tasks: Tasks) {
-    if let Some(drawn) = oci.rules.draw_at_accept() {
+async fn connection<F: Face>(
+    tcp: TcpStream,
+    acceptor: Option<TlsAcceptor>,
+    pipeline: Arc<Pipeline<F>>,
+    tasks: Tasks,
+) {
+    if let Some(drawn) = pipeline.rules.draw_at_accept() {
         if let Some(pause) = drawn.fault().stalls_at(StallPoint::Accept) {
             sleep(pause).await;
         }
         if let Some(wire) = drawn.fault().cuts_at(CutPoint::Accept) {
-            oci.ledger.cut_at_accept();
+            pipeline.ledger.cut_at_accept();
             return wire.cut(Stream::Plain(tcp)).await;
         }
     }
@@ -118,10 +137,10 @@ async fn oci_connection(tcp: TcpStream, acceptor: Option<TlsAcceptor>, oci: Arc<
     };
     let socket = Socket::new(stream);
     let service = service_fn(|request| {
-        let (oci, socket) = (Arc::clone(&oci), socket.clone());
+        let (pipeline, socket) = (Arc::clone(&pipeline), socket.clone());
         // A task of its own: the server drops its future when the caller leaves, but what was read is
         // carried out.
-        let handled = tasks.spawn(async move { oci.handle(request, socket).await });
+        let handled = tasks.spawn(async move { pipeline.handle(request, socket).await });
         async move { handled.await.ok().flatten().unwrap_or(Err(Cut)) }
     });
     // Dates come from the sandbox's own clock.
@@ -131,12 +150,12 @@ async fn oci_connection(tcp: TcpStream, acceptor: Option<TlsAcceptor>, oci: Arc<
     let _ = served.await;
 }
 
-async fn serve_control(listener: TcpListener, oci: Arc<Oci>, tasks: Tasks) {
+async fn serve_control(listener: TcpListener, control: Arc<Control>, tasks: Tasks) {
     loop {
         let tcp = accept(&listener).await;
-        let oci = Arc::clone(&oci);
+        let control = Arc::clone(&control);
         tasks.spawn(async move {
-            let service = service_fn(|request| control::answer(request, &oci));
+            let service = service_fn(|request| control.answer(request));
             let _ = http1::Builder::new().serve_connection(TokioIo::new(tcp), service).await;
         });
     }

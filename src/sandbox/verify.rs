@@ -1,5 +1,6 @@
 //! Is this request signed by the one who may? Answered from the raw request alone.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
@@ -12,6 +13,8 @@ use sha2::Sha256;
 
 use super::authorization::Authorization;
 use super::identity::Identity;
+use super::issuer::certificate::CertificateRefusal;
+use super::issuer::token::{Mint, TokenRefusal};
 use super::request::RawRequest;
 
 /// OCI, Signing Requests: "if the client's clock is skewed more than 5 minutes, a 401".
@@ -36,6 +39,12 @@ pub(super) enum Refusal {
     Algorithm(String),
     #[error("key id {0:?} is not known")]
     KeyId(String),
+    #[error("the token in the key id {0}")]
+    Token(#[from] TokenRefusal),
+    #[error("the certificate {0}")]
+    Certificate(#[from] CertificateRefusal),
+    #[error("the key id's {part} is {said:?}, the certificate's {actual:?}")]
+    Mismatch { part: &'static str, said: String, actual: String },
     #[error("{0} is not signed")]
     NotSigned(&'static str),
     #[error("headers= names {0:?} more than once")]
@@ -54,52 +63,81 @@ pub(super) enum Refusal {
     Signature,
 }
 
+/// Which headers a request must sign, besides those of its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coverage {
+    /// Everywhere.
+    WithHost,
+    /// At the federation endpoint, where some SDKs sign the host and some do not.
+    HostOptional,
+}
+
+/// Whose signatures the OCI face accepts.
 pub(super) struct Verifier {
     key: VerifyingKey<Sha256>,
     key_id: String,
+    tokens: Option<Arc<Mint>>,
 }
 
 impl Verifier {
-    pub(super) fn new(identity: &Identity) -> Verifier {
-        Verifier::of_key(identity.public_key().clone(), identity.key_id())
+    pub(super) fn new(identity: &Identity, tokens: Option<Arc<Mint>>) -> Verifier {
+        Verifier { tokens, ..Verifier::of_key(identity.public_key().clone(), identity.key_id()) }
     }
 
     pub(super) fn of_key(key: RsaPublicKey, key_id: String) -> Verifier {
-        Verifier { key: VerifyingKey::new(key), key_id }
+        Verifier { key: VerifyingKey::new(key), key_id, tokens: None }
     }
 
-    /// Checks what can be named before the signature itself, so that the refusal says what is wrong.
     pub(super) fn verify(&self, request: &RawRequest, now: SystemTime) -> Result<(), Refusal> {
-        let authorization = Authorization::parse(only_text(request, "authorization")?)?;
-        if authorization.algorithm != "rsa-sha256" {
-            return Err(Refusal::Algorithm(authorization.algorithm));
-        }
-        if authorization.key_id != self.key_id {
-            return Err(Refusal::KeyId(authorization.key_id));
-        }
-        check_coverage(request, &authorization.headers)?;
-        for header in ["date", "x-date"] {
-            if authorization.headers.iter().any(|name| name == header) {
-                check_date(header, only_text(request, header)?, now)?;
-            }
-        }
-        if carries_body(&request.method) {
-            check_body(request)?;
-        }
-        self.check_signature(request, &authorization)
+        verify(request, Coverage::WithHost, now, |key_id| self.key_of(key_id, now))
     }
 
-    /// The signature alone, over the signing string of this request.
-    pub(super) fn check_signature(
-        &self,
-        request: &RawRequest,
-        authorization: &Authorization,
-    ) -> Result<(), Refusal> {
-        let signature =
-            Signature::try_from(authorization.signature.as_slice()).map_err(|_| Refusal::Signature)?;
-        let text = signing_string(request, &authorization.headers)?;
-        self.key.verify(&text, &signature).map_err(|_| Refusal::Signature)
+    /// A user's key, or the session key that a token vouches for.
+    fn key_of(&self, key_id: &str, now: SystemTime) -> Result<VerifyingKey<Sha256>, Refusal> {
+        if key_id == self.key_id {
+            return Ok(self.key.clone());
+        }
+        match (&self.tokens, key_id.strip_prefix("ST$")) {
+            (Some(tokens), Some(token)) => Ok(VerifyingKey::new(tokens.key_of(token, now)?)),
+            _ => Err(Refusal::KeyId(key_id.to_owned())),
+        }
     }
+}
+
+/// Checks what can be named before the signature itself, so that the refusal says what is wrong.
+pub(super) fn verify(
+    request: &RawRequest,
+    coverage: Coverage,
+    now: SystemTime,
+    key_of: impl FnOnce(&str) -> Result<VerifyingKey<Sha256>, Refusal>,
+) -> Result<(), Refusal> {
+    let authorization = Authorization::parse(only_text(request, "authorization")?)?;
+    if authorization.algorithm != "rsa-sha256" {
+        return Err(Refusal::Algorithm(authorization.algorithm));
+    }
+    let key = key_of(&authorization.key_id)?;
+    check_coverage(request, coverage, &authorization.headers)?;
+    for header in ["date", "x-date"] {
+        if authorization.headers.iter().any(|name| name == header) {
+            check_date(header, only_text(request, header)?, now)?;
+        }
+    }
+    if carries_body(&request.method) {
+        check_body(request)?;
+    }
+    check_signature(request, &authorization, &key)
+}
+
+/// The signature alone, over the signing string of this request.
+pub(super) fn check_signature(
+    request: &RawRequest,
+    authorization: &Authorization,
+    key: &VerifyingKey<Sha256>,
+) -> Result<(), Refusal> {
+    let signature =
+        Signature::try_from(authorization.signature.as_slice()).map_err(|_| Refusal::Signature)?;
+    let text = signing_string(request, &authorization.headers)?;
+    key.verify(&text, &signature).map_err(|_| Refusal::Signature)
 }
 
 fn carries_body(method: &Method) -> bool {
@@ -108,7 +146,7 @@ fn carries_body(method: &Method) -> bool {
 
 /// OCI, Signing Requests: the headers each method must sign. `x-date` stands in for `date` where the
 /// platform does not let a client set the latter.
-fn check_coverage(request: &RawRequest, signed: &[String]) -> Result<(), Refusal> {
+fn check_coverage(request: &RawRequest, coverage: Coverage, signed: &[String]) -> Result<(), Refusal> {
     if let Some(twice) =
         signed.iter().enumerate().find(|(at, name)| signed.iter().take(*at).any(|n| n == *name))
     {
@@ -123,7 +161,11 @@ fn check_coverage(request: &RawRequest, signed: &[String]) -> Result<(), Refusal
     } else {
         &[]
     };
-    for name in ["(request-target)", "host"].iter().chain(body_headers) {
+    let host: &[&str] = match coverage {
+        Coverage::WithHost => &["host"],
+        Coverage::HostOptional => &[],
+    };
+    for name in ["(request-target)"].iter().chain(host).chain(body_headers) {
         if !has(name) {
             return Err(Refusal::NotSigned(name));
         }

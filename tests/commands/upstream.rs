@@ -37,6 +37,7 @@ impl Upstream {
             now: Arc::new(move || clock.now() - behind),
             stage: Duration::from_millis(50),
             identity: Some(IDENTITY.clone()),
+            issuers: None,
         });
         let upstream = Self { sandbox: sandbox.await.unwrap(), files: TempDir::new().unwrap() };
         upstream.sandbox.write_config(upstream.files.path()).unwrap();

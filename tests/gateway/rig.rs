@@ -168,6 +168,7 @@ impl Rig {
             now: Arc::clone(&setup.sandbox_now),
             stage: Duration::from_millis(50),
             identity: Some(IDENTITY.clone()),
+            issuers: None,
         })
         .await
         .unwrap();

@@ -53,6 +53,7 @@ pub(crate) async fn sandbox() -> Sandbox {
         now: Arc::new(move || clock.now()),
         stage: Duration::from_millis(50),
         identity: None,
+        issuers: None,
     };
     Sandbox::start(config).await.unwrap()
 }

@@ -87,6 +87,7 @@ async fn start(settings: &config::Sandbox) -> Result<Sandbox, Failure> {
         now: Arc::new(move || clock.now()),
         stage: settings.stage,
         identity: None,
+        issuers: None,
     };
     let failed = |error: SandboxError| match error {
         SandboxError::Listen { .. } => format!("--oci-listen or --control-listen: {}", told(&error)),

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::signing::{Signed, sign};
-use crate::sandbox::{Config, Fault, FaultRule, Identity, Sandbox, Transport};
+use crate::sandbox::{Config, Fault, FaultRule, Identity, IssuerConfig, Sandbox, Transport};
 
 pub(super) const STAGE: Duration = Duration::from_secs(10);
 pub(super) const VOLUME: &str = "ocid1.volume.oc1.iad.one";
@@ -33,6 +33,10 @@ impl World {
     }
 
     pub(super) async fn start_with(transport: Transport) -> World {
+        World::start_as(transport, None).await
+    }
+
+    pub(super) async fn start_as(transport: Transport, issuers: Option<IssuerConfig>) -> World {
         let clock = Arc::new(Mutex::new(UNIX_EPOCH + Duration::from_secs(1_800_000_000)));
         let shown = Arc::clone(&clock);
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -43,6 +47,7 @@ impl World {
             now: Arc::new(move || *shown.lock().unwrap()),
             stage: STAGE,
             identity: Some(identity()),
+            issuers,
         };
         World { sandbox: Sandbox::start(config).await.unwrap(), clock }
     }
@@ -134,7 +139,7 @@ impl Client {
 }
 
 impl Answer {
-    fn parse(read: &[u8]) -> Option<Answer> {
+    pub(super) fn parse(read: &[u8]) -> Option<Answer> {
         let end = read.windows(4).position(|four| four == b"\r\n\r\n")?;
         let head = std::str::from_utf8(&read[..end]).unwrap();
         let mut lines = head.split("\r\n");

@@ -56,22 +56,30 @@ impl Signed {
 
     /// Signs these headers as they are now.
     pub(super) fn authorize(&mut self, names: &[&str]) {
-        let signature = self.signature(names);
+        self.authorize_as(names, &Signed::key_id(), identity().private_key_pem());
+    }
+
+    /// The same by another key, under another name.
+    pub(super) fn authorize_as(&mut self, names: &[&str], key_id: &str, private_key_pem: &str) {
+        let signature = self.signature_by(names, private_key_pem);
         let names = names.join(" ");
         let value = format!(
-            r#"Signature version="1",headers="{names}",keyId="{}",algorithm="rsa-sha256",signature="{signature}""#,
-            Signed::key_id(),
+            r#"Signature version="1",headers="{names}",keyId="{key_id}",algorithm="rsa-sha256",signature="{signature}""#,
         );
         self.headers.push(("authorization".to_owned(), value));
     }
 
     pub(super) fn signature(&self, names: &[&str]) -> String {
+        self.signature_by(names, identity().private_key_pem())
+    }
+
+    fn signature_by(&self, names: &[&str], private_key_pem: &str) -> String {
         let line = |name: &&str| match *name {
             "(request-target)" => format!("(request-target): {} {}", self.method.to_lowercase(), self.target),
             name => format!("{}: {}", name.to_lowercase(), self.value(name)),
         };
         let text: Vec<String> = names.iter().map(line).collect();
-        let key = RsaPrivateKey::from_pkcs8_pem(identity().private_key_pem()).unwrap();
+        let key = RsaPrivateKey::from_pkcs8_pem(private_key_pem).unwrap();
         STANDARD.encode(SigningKey::<Sha256>::new(key).sign(text.join("\n").as_bytes()).to_bytes())
     }
 

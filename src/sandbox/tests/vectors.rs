@@ -9,12 +9,13 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use pkcs8::DecodePrivateKey;
 use rsa::RsaPrivateKey;
 use rsa::pkcs1::DecodeRsaPrivateKey;
+use rsa::pkcs1v15::VerifyingKey;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::sandbox::authorization::Authorization;
 use crate::sandbox::request::RawRequest;
-use crate::sandbox::verify::{Refusal, Verifier};
+use crate::sandbox::verify::{Refusal, Verifier, check_signature};
 
 fn vectors() -> Value {
     serde_json::from_str(include_str!("../../../tests/data/signing-vectors.json")).unwrap()
@@ -91,12 +92,12 @@ fn the_published_signatures_fit() {
     let vectors = vectors();
     let published = &vectors["published_key"];
     let key = RsaPrivateKey::from_pkcs1_pem(text(published, "pem_pkcs1")).unwrap().to_public_key();
-    let verifier = Verifier::of_key(key, text(published, "key_id").to_owned());
+    let key = VerifyingKey::new(key);
     for vector in vectors["published_vectors"].as_array().unwrap() {
         let value = text(vector, "authorization_go_order");
         let (mut request, authorization) = (request(vector, value), Authorization::parse(value).unwrap());
-        assert_eq!(verifier.check_signature(&request, &authorization), Ok(()), "{}", vector["name"]);
+        assert_eq!(check_signature(&request, &authorization, &key), Ok(()), "{}", vector["name"]);
         request.target.push('x');
-        assert_eq!(verifier.check_signature(&request, &authorization), Err(Refusal::Signature));
+        assert_eq!(check_signature(&request, &authorization, &key), Err(Refusal::Signature));
     }
 }
