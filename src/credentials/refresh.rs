@@ -227,8 +227,12 @@ impl Shared {
                 Err(error) => {
                     state.failures = state.failures.saturating_add(1);
                     let line = error.line();
-                    // What is tried every few seconds is said once.
-                    if state.trouble.as_ref().is_none_or(|known| known.line() != line) {
+                    // What is tried every few seconds is said once, and a wrong setting by whoever starts with it.
+                    let is_said = match &state.trouble {
+                        Some(known) => known.line() == line,
+                        None => state.ended == 1 && error.is_setting(),
+                    };
+                    if !is_said {
                         let kept = state.held.as_ref().is_some_and(|held| held.is_good(&self.clock));
                         tracing::warn!(kept, "the credential could not be refreshed: {line}");
                     }
