@@ -124,6 +124,9 @@ async fn every_way_signs_in_by_the_variables_of_the_sdks() {
             metric(&mut serve, "gateway_credential_expiry_timestamp_seconds").await.unwrap() > 1_700_000_000
         );
         assert_eq!(metric(&mut serve, "gateway_credential_refresh_failures_total").await, Some(0));
+        let limits = serve.proc("limits");
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        assert_eq!(core.split_whitespace().skip(4).collect::<Vec<_>>(), ["0", "0", "bytes"], "{core}");
     }
 }
 
