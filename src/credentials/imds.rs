@@ -104,3 +104,47 @@ fn refused(status: u16) -> &'static str {
         _ => "is that the metadata service? check OCI_METADATA_BASE_URL",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::BoxFuture;
+    use crate::transport::Error as TransportError;
+    use crate::transport::Limits;
+    use crate::transport::Response;
+
+    /// Says the same to whoever asks as it wants to be asked.
+    struct Saying(&'static [u8]);
+
+    impl HttpService for Saying {
+        fn send(
+            &self,
+            request: http::Request<Bytes>,
+            _limits: Limits,
+        ) -> BoxFuture<'_, Result<Response, TransportError>> {
+            assert_eq!(request.uri(), "http://169.254.169.254/opc/v2/instance/region");
+            assert_eq!(request.headers()[header::AUTHORIZATION], "Bearer Oracle");
+            Box::pin(async { Ok(Response::new(Ok(Bytes::from_static(self.0)))) })
+        }
+    }
+
+    #[tokio::test]
+    async fn the_region_is_a_name_or_a_short_code_and_nothing_else() {
+        let ask = async |said| {
+            let imds = Imds::new("http://169.254.169.254/opc/v2".to_owned(), Arc::new(Saying(said)));
+            imds.region().await.map_err(|error| error.line())
+        };
+        for (said, region) in [(&b"phx"[..], "phx"), (b"us-ashburn-1\n", "us-ashburn-1"), (b" IAD ", "IAD")] {
+            assert_eq!(ask(said).await.as_deref(), Ok(region));
+        }
+        for said in [&b""[..], b"<html>", b"a b", b"a\nb", b"\xff", &[b'a'; 65]] {
+            let line = ask(said).await.unwrap_err();
+            assert!(
+                line.starts_with(
+                    "http://169.254.169.254/opc/v2/instance/region: answers with something else than"
+                ),
+                "{line}"
+            );
+        }
+    }
+}

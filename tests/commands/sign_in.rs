@@ -131,6 +131,21 @@ async fn every_way_signs_in_by_the_variables_of_the_sdks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_clock_is_put_right_when_the_certificate_is_shown() {
+    let upstream = Upstream::with_issuers_behind(Duration::from_secs(600)).await;
+    let checked = upstream.sign_in_by("instance-principal", program("check")).run();
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    assert!(checked.stdout.contains("s ahead of OCI's, which refuses what is 300 s off"), "{checked:?}");
+    assert!(
+        checked.stdout.contains(", in 19 min\n") || checked.stdout.contains(", in 20 min\n"),
+        "{checked:?}"
+    );
+    assert_eq!(upstream.issuers().exchanges().len(), 2);
+    let attempts = upstream.sandbox.ledger().attempts;
+    assert_eq!(attempts.len(), 1, "OCI itself has nothing to correct");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_token_costs_one_exchange_and_no_call() {
     for way in ["instance-principal", "oke-workload-identity"] {
         let upstream = Upstream::with_issuers().await;

@@ -35,9 +35,14 @@ impl Upstream {
 
     /// With all the other ways to sign in.
     pub(crate) async fn with_issuers() -> Self {
+        Self::with_issuers_behind(Duration::ZERO).await
+    }
+
+    /// The same, with its clock behind by so much.
+    pub(crate) async fn with_issuers_behind(behind: Duration) -> Self {
         let issuers =
             IssuerConfig { keys: Some(ISSUER_KEYS.clone()), ..IssuerConfig::new(any_port(), any_port()) };
-        Self::of(Transport::Plaintext, Duration::ZERO, Some(issuers)).await
+        Self::of(Transport::Plaintext, behind, Some(issuers)).await
     }
 
     /// With its clock behind by so much.
