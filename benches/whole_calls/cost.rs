@@ -58,20 +58,22 @@ pub(crate) async fn measure(setting: &Setting) -> Outcome<Vec<Figure>> {
     ])
 }
 
-/// Signatures, calls, signatures: what changes slowly changes both sides of the ratio alike.
+/// Calls, and signatures beside them: what changes on the machine changes both sides of the ratio alike.
 async fn round(setting: &Setting, gateway: &Gateway, callers: &Callers) -> Outcome<Round> {
-    let before = setting.signer.processor_time(setting.round / 8)?;
+    let signer = setting.signer.clone();
+    let period = setting.round;
+    let signing = tokio::task::spawn_blocking(move || signer.processor_time(period));
     let (used, began, logged) = (gateway.processor_time()?, Instant::now(), gateway.logged());
     let calls = callers.call_for(setting.round).await?;
     let (used, took) = (gateway.processor_time()? - used, began.elapsed());
-    let after = setting.signer.processor_time(setting.round / 8)?;
+    let signature = signing.await??;
     // The last lines may still be on their way.
     if gateway.logged() - logged < u64::from(calls - calls / 50) {
         return Err("calls were not logged".into());
     }
     Ok(Round {
         call: micros(used) / f64::from(calls),
-        signature: micros(before + after) / 2.0,
+        signature: micros(signature),
         rate: f64::from(calls) / took.as_secs_f64(),
     })
 }

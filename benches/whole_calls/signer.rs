@@ -24,32 +24,21 @@ impl Signer {
         Ok(Self(Arc::new(RsaKeyPair::from_pkcs8(der.contents())?)))
     }
 
-    /// The processor time of one signature while every core signs: a core whose neighbour is busy may be
-    /// slower, and under load both sides of the ratio are measured so.
+    /// The processor time of one signature in the time from now on: a few at a time, so that they take next to nothing
+    /// from what is measured beside them, and meet the same machine. Before and after, it may be another: a
+    /// neighbour comes or goes, and so does the processor's speed.
     pub(crate) fn processor_time(&self, period: Duration) -> Outcome<Duration> {
-        let cores = thread::available_parallelism()?.get();
-        let threads: Vec<_> = (0..cores)
-            .map(|_| {
-                let signer = self.clone();
-                thread::spawn(move || signer.sign_for(period))
-            })
-            .collect();
-        let (mut time, mut signatures) = (Duration::ZERO, 0);
-        for thread in threads {
-            let (used, made) = thread.join().map_err(|_| "a signing thread panicked")??;
-            (time, signatures) = (time + used, signatures + made);
+        const AT_ONCE: u32 = 8;
+        const BETWEEN: Duration = Duration::from_millis(90);
+        let (end, mut used, mut signatures) = (Instant::now() + period, Duration::ZERO, 0);
+        while Instant::now() < end {
+            thread::sleep(BETWEEN);
+            let before = processor::of_this_thread()?;
+            (0..AT_ONCE).try_for_each(|_| self.sign())?;
+            used += processor::of_this_thread()? - before;
+            signatures += AT_ONCE;
         }
-        Ok(time / signatures)
-    }
-
-    fn sign_for(&self, period: Duration) -> Outcome<(Duration, u32)> {
-        let (began, used) = (Instant::now(), processor::of_this_thread()?);
-        let mut signatures = 0;
-        while began.elapsed() < period {
-            self.sign()?;
-            signatures += 1;
-        }
-        Ok((processor::of_this_thread()? - used, signatures))
+        Ok(used / signatures)
     }
 
     /// How long one signature takes by the clock on the wall.

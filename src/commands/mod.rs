@@ -18,7 +18,7 @@ use crate::config::Command;
 use crate::telemetry;
 use std::process::ExitCode;
 use std::time::Duration;
-use tokio::runtime::Runtime;
+use tokio::runtime;
 
 /// Why a command ended early. Its line goes to standard error.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +52,8 @@ impl From<config::Problem> for Failure {
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// Runs the command to its end, on a runtime that ends when the command does: the blocking threads of a silent
-/// name server would hold up an ordinary one.
+/// name server would hold up an ordinary one. One thread serves the network: it is quick, and hands what is not, the
+/// signatures, to others (`oci/signers.rs`); threads that wake each other for every step of a call cost more.
 pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
     // One provider of cryptography for everything that speaks TLS; a second one would make rustls panic.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -62,7 +63,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         tracing::warn!(%error, "core dumps of this process may be written: they would hold keys and tokens");
     }
     let failed = |error| Failure::Runtime(format!("no threads can be started: {error}"));
-    let runtime = Runtime::new().map_err(failed)?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let ended = runtime.block_on(dispatch(cli));
     runtime.shutdown_timeout(LAST_WORDS);
     ended

@@ -39,7 +39,7 @@ pub(super) async fn run(settings: Serve, given: &Given) -> Result<ExitCode, Fail
         () = signals.next() => {}
         () = server.broken() => {
             // Creates on their way are not to be cut off for that.
-            server.drain().await;
+            signals.unless_again(drain(server)).await?;
             return Err(Failure::Runtime("a listener has ended by itself".to_owned()));
         }
     }
@@ -60,7 +60,7 @@ pub(super) fn config(listen: &Listen, given: &Given) -> Result<server::Config, F
     Ok(server::Config {
         listen: listen.listen,
         admin_listen: listen.admin_listen,
-        deadlines: deadline::Config { default, max },
+        deadlines: deadline::Config { default, max, message: deadline::MESSAGE_TIMEOUT },
         max_in_flight: listen.max_in_flight,
         max_connections: listen.max_connections.unwrap_or_else(server::half_of_the_descriptors),
         first_bytes_timeout: server::FIRST_BYTES_TIMEOUT,

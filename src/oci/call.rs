@@ -9,6 +9,7 @@ use super::operation::read;
 use super::request::Request;
 use super::request_id::RequestId;
 use super::retry_token::RetryToken;
+use super::signers::Signers;
 use crate::clock::Clock;
 use crate::clock::Correction;
 use crate::credentials::Credentials;
@@ -30,8 +31,6 @@ use http::header;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::SystemTime;
-use tokio::sync::Semaphore;
-use tokio::sync::SemaphorePermit;
 
 const OPC_REQUEST_ID: HeaderName = HeaderName::from_static("opc-request-id");
 const OPC_RETRY_TOKEN: HeaderName = HeaderName::from_static("opc-retry-token");
@@ -51,8 +50,7 @@ pub(super) struct Caller {
     pub(super) client_info: HeaderValue,
     pub(super) region: Arc<str>,
     pub(super) regions: Regions,
-    /// Turns at signing, one per processor.
-    pub(super) signing: Semaphore,
+    pub(super) signers: Signers,
 }
 
 /// What OCI answered, with what its headers said about it.
@@ -95,17 +93,21 @@ impl Caller {
     /// Makes one attempt within `timeout`: with a fresh date and signature, but the same bytes, retry token
     /// and request id as every other attempt of the call.
     pub(super) async fn attempt<O: Operation>(
-        &self,
+        self: &Arc<Self>,
         operation: &O,
         request: &Request,
         request_id: &RequestId,
         timeout: Duration,
     ) -> Result<Answer<O::Output>, Failure> {
         let credentials = self.credentials.provide().await.map_err(Cause::Credentials)?;
-        let turn = self.turn().await?;
-        let signed_at = self.clock.now();
-        let http = self.sign(request, request_id, credentials.identity(), signed_at)?;
-        drop(turn);
+        let (this, unsigned, id) = (Arc::clone(self), request.clone(), request_id.clone());
+        let signer = Arc::clone(&credentials);
+        let sign = move || {
+            let signed_at = this.clock.now();
+            Ok((this.sign(&unsigned, &id, signer.identity(), signed_at)?, signed_at))
+        };
+        let signed: Option<Result<_, Cause>> = self.signers.run(sign).await;
+        let (http, signed_at) = signed.ok_or(Cause::Internal("signing ended before its time"))??;
         let limits = Limits { timeout: timeout.min(self.attempt_timeout), max_body: request.max_answer };
         let (head, body) = self.http.send(http, limits).await.map_err(Cause::Transport)?.into_parts();
         let cause = match self.classify(operation, head.status, &head.headers, body) {
@@ -136,15 +138,6 @@ impl Caller {
             tracing::warn!("OCI refused the credential: signing with another");
         }
         is_renewed
-    }
-
-    /// A turn at signing, after all that is short. A signature takes longer than anything else here: if all that
-    /// are due stood in the runtime's queue, a health check would stand behind them. So they wait for their turn
-    /// outside it, and whoever has one lets everybody in the queue go first.
-    async fn turn(&self) -> Result<SemaphorePermit<'_>, Cause> {
-        let turn = self.signing.acquire().await;
-        tokio::task::yield_now().await;
-        turn.map_err(|_closed| Cause::Internal("nobody signs any more"))
     }
 
     fn sign(

@@ -106,7 +106,7 @@ pub struct Service {
 /// Whether a mutation that failed has happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// Nothing was made.
+    /// This call made nothing, and will not. What an earlier one with the same token left is as open as before.
     NotStarted,
     /// It may have been made: the same call with the same token settles it.
     Unknown,

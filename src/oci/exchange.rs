@@ -35,7 +35,7 @@ impl Client {
         let exchange = Exchange::new(self.clone(), operation, call, left)?;
         match tokio::time::timeout_at(answer_by, exchange.run()).await {
             Ok(ended) => ended,
-            Err(_elapsed) => Err(exchange.late()),
+            Err(_elapsed) => Err(exchange.late(&exchange.progress())),
         }
     }
 
@@ -210,7 +210,7 @@ impl<O: Operation> Exchange<O> {
                 self.error(Cause::Draining { last: failure.cause }.into())
             }
             Stop::Interrupted(failure) => self.error(failure.cause),
-            Stop::NeverBegan => self.late(),
+            Stop::NeverBegan => self.late(&self.progress()),
             Stop::Open(open) => self.error(Cause::Breaker { left: open.left }.into()),
         })
     }
@@ -293,22 +293,25 @@ impl<O: Operation> Exchange<O> {
 
     /// For a caller whose time is up. Where others go on waiting, more may be made under its request id.
     fn left_behind(&self) -> Error {
-        let mut error = self.late();
+        // One look: between two, another attempt could begin and end.
         let progress = self.progress();
+        let mut error = self.late(&progress);
         if !progress.waiting.is_empty() && !progress.is_over {
             error.outcome = error.outcome.map(|outcome| outcome.max(Outcome::Unknown));
         }
         error
     }
 
-    fn late(&self) -> Error {
-        let last = self.progress().last.clone();
-        self.error(Cause::Deadline { last }.into())
+    fn late(&self, progress: &Progress<O::Output>) -> Error {
+        self.error_after(progress, Cause::Deadline { last: progress.last.clone() }.into())
+    }
+
+    fn error(&self, cause: Arc<Cause>) -> Error {
+        self.error_after(&self.progress(), cause)
     }
 
     /// The error as it stands now: an attempt that is still in flight may yet make something.
-    fn error(&self, cause: Arc<Cause>) -> Error {
-        let progress = self.progress();
+    fn error_after(&self, progress: &Progress<O::Output>, cause: Arc<Cause>) -> Error {
         let outcome = match progress.attempt {
             Attempt::InFlight => progress.outcome.max(Outcome::Unknown),
             Attempt::Ended => progress.outcome,
@@ -402,6 +405,10 @@ impl<O: Operation> retry::Exchange for Exchange<O> {
                 progress.outcome = progress.outcome.max(failure.cause.outcome());
                 progress.last = Some(Arc::clone(&failure.cause));
                 progress.opc_request_id.clone_from(&failure.opc_request_id);
+                // As in `leave`: what the last one is told now stays true.
+                if progress.waiting.is_empty() {
+                    progress.boarding = Boarding::Closed;
+                }
             }
         }
         result

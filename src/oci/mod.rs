@@ -17,6 +17,7 @@ pub mod read;
 pub mod request;
 pub mod request_id;
 pub mod retry_token;
+mod signers;
 mod standing;
 pub mod volume_backup;
 
@@ -27,6 +28,7 @@ pub use mutations::Mutations;
 pub use standing::Standing;
 
 use crate::clock::Clock;
+use crate::credentials::Condition;
 use crate::credentials::ProvideCredentials;
 use crate::region::Regions;
 use crate::transport::HttpService;
@@ -39,13 +41,13 @@ use deadline::Deadline;
 use endpoint::Endpoint;
 use flights::Flights;
 use http::HeaderValue;
+use jiff::SignedDuration;
 use probe::Probe;
 use request_id::RequestId;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::Semaphore;
 use tokio::sync::watch;
 use volume_backup::CreateVolumeBackup;
 use volume_backup::GetVolumeBackup;
@@ -125,7 +127,7 @@ impl Client {
             client_info: HeaderValue::from_static(USER_AGENT),
             region: config.region.into(),
             regions: config.regions,
-            signing: Semaphore::new(processors()),
+            signers: signers::Signers::start(processors()),
         };
         Self {
             caller: Arc::new(caller),
@@ -136,10 +138,22 @@ impl Client {
         }
     }
 
+    /// How the source of the credential is doing.
+    #[must_use]
+    pub fn credential(&self) -> Condition {
+        self.caller.credentials.condition()
+    }
+
     /// OCI's opinion of the credential, as its answers show it.
     #[must_use]
     pub fn standing(&self) -> watch::Receiver<Standing> {
         self.standing.watch()
+    }
+
+    /// What is added to the machine's clock to have OCI's.
+    #[must_use]
+    pub fn clock_offset(&self) -> SignedDuration {
+        SignedDuration::from_millis(self.caller.clock.offset_ms())
     }
 
     /// `POST /volumeBackups`

@@ -5,13 +5,12 @@ use super::accept::Terms;
 use super::connection::Patience;
 use super::readiness::Readiness;
 use super::readiness::State;
-use crate::credentials::Condition;
-use crate::credentials::ProvideCredentials;
+use crate::oci;
 use crate::telemetry;
 use axum::Router;
 use axum::routing::get;
 use http::StatusCode;
-use std::sync::Arc;
+use std::fmt::Display;
 use std::time::Duration;
 use std::time::UNIX_EPOCH;
 use tokio::net::TcpListener;
@@ -24,14 +23,15 @@ const TERMS: Terms = Terms { connections: 64, patience: Patience::for_everything
 pub(super) async fn serve(
     listener: TcpListener,
     readiness: Readiness,
-    credentials: Arc<dyn ProvideCredentials>,
+    client: oci::Client,
     cut: CancellationToken,
 ) {
+    let asked = readiness.clone();
     let router = Router::new()
         // Never touches OCI: a restart would not help it.
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(move || readyz(readiness.clone())))
-        .route("/metrics", get(move || metrics(credentials.condition())));
+        .route("/metrics", get(move || metrics(asked.clone(), client.clone())));
     let incoming = Incoming::new(listener, TERMS, cut);
     if let Err(error) = axum::serve(incoming, router).await {
         tracing::error!(%error, "the admin listener ended");
@@ -47,30 +47,51 @@ async fn readyz(readiness: Readiness) -> (StatusCode, String) {
     (status, format!("{state}\n"))
 }
 
-async fn metrics(credential: Condition) -> ([(http::HeaderName, &'static str); 1], String) {
+async fn metrics(
+    readiness: Readiness,
+    client: oci::Client,
+) -> ([(http::HeaderName, &'static str); 1], String) {
     // prometheus.io/docs/instrumenting/exposition_formats
     let content_type = [(http::header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     let (version, revision) = (env!("CARGO_PKG_VERSION"), env!("GATEWAY_GIT_REVISION"));
-    let mut text = format!(
-        "# HELP gateway_build_info What is running.\n\
-         # TYPE gateway_build_info gauge\n\
-         gateway_build_info{{version=\"{version}\",revision=\"{revision}\"}} 1\n\
-         # HELP gateway_log_lines_dropped_total Lines of the log that its reader had no room for.\n\
-         # TYPE gateway_log_lines_dropped_total counter\n\
-         gateway_log_lines_dropped_total {}\n\
-         # HELP gateway_credential_refresh_failures_total Attempts to get a credential that gave none.\n\
-         # TYPE gateway_credential_refresh_failures_total counter\n\
-         gateway_credential_refresh_failures_total {}\n",
-        telemetry::dropped_lines(),
-        credential.failures
-    );
-    if let Some(at) = credential.expires.and_then(|expires| expires.duration_since(UNIX_EPOCH).ok()) {
-        text.push_str(&format!(
-            "# HELP gateway_credential_expiry_timestamp_seconds When the credential at hand expires.\n\
-             # TYPE gateway_credential_expiry_timestamp_seconds gauge\n\
-             gateway_credential_expiry_timestamp_seconds {}\n",
-            at.as_secs()
-        ));
-    }
-    (content_type, text)
+    let build = format!("gateway_build_info{{version=\"{version}\",revision=\"{revision}\"}}");
+    let refused = u8::from(matches!(readiness.state(), State::Refused));
+    let credential = client.credential();
+    let mut families = vec![
+        family("gauge", "What is running.", &build, 1),
+        family("counter", "Faults of the gateway.", "gateway_panics_total", telemetry::panics()),
+        family(
+            "counter",
+            "Lines of the log that its reader had no room for.",
+            "gateway_log_lines_dropped_total",
+            telemetry::dropped_lines(),
+        ),
+        family("gauge", "Whether OCI refuses the credential.", "gateway_credential_refused", refused),
+        family(
+            "counter",
+            "Attempts to get a credential that gave none.",
+            "gateway_credential_refresh_failures_total",
+            credential.failures,
+        ),
+        family(
+            "gauge",
+            "What is added to the machine's clock to have OCI's.",
+            "gateway_clock_offset_seconds",
+            client.clock_offset().as_secs_f64(),
+        ),
+    ];
+    // What lasts until it is revoked has no such time.
+    families.extend(credential.expires.and_then(|expires| expires.duration_since(UNIX_EPOCH).ok()).map(
+        |at| {
+            let help = "When the credential at hand expires.";
+            family("gauge", help, "gateway_credential_expiry_timestamp_seconds", at.as_secs())
+        },
+    ));
+    (content_type, families.concat())
+}
+
+/// One metric with one sample.
+fn family(kind: &str, help: &str, sample: &str, value: impl Display) -> String {
+    let name = sample.split('{').next().unwrap_or(sample);
+    format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{sample} {value}\n")
 }

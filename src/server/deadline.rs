@@ -7,17 +7,27 @@ use super::layers;
 use crate::oci;
 use crate::oci::deadline::Deadline;
 use crate::rpc::status::Refusal;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::extract::State;
 use axum::middleware::Next;
 use axum::response::Response;
 use http::HeaderMap;
+use http_body_util::LengthLimitError;
 use std::time::Duration;
+use tokio::time::Instant;
 
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 
-/// How much later than the handler's own answer the layer steps in: it is for handlers that never got
-/// their message.
+/// How long a message may take to come once its call has begun. It needs no more than the call's own headers; a call
+/// whose message never came would keep its place from others.
+pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest message, and what stands before it: a flag and the length
+/// (github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
+const MAX_BODY: usize = super::MAX_MESSAGE + 5;
+
+/// How much later than the handler's own answer the layer steps in.
 const AFTER_THE_HANDLER: Duration = Duration::from_millis(20);
 
 /// What bounds a call.
@@ -27,10 +37,12 @@ pub struct Config {
     pub default: Duration,
     /// For callers who give a longer one.
     pub max: Duration,
+    /// [`MESSAGE_TIMEOUT`], but in tests.
+    pub message: Duration,
 }
 
-/// Gives the call its deadline and answers when it passes.
-pub(super) async fn enforce(State(config): State<Config>, mut request: Request, next: Next) -> Response {
+/// Gives the call its deadline, waits for its message, and answers when the time is up.
+pub(super) async fn enforce(State(config): State<Config>, request: Request, next: Next) -> Response {
     let (operation, request_id) = (layers::operation(&request), layers::request_id(&request));
     let Ok(timeout) = timeout(request.headers()) else {
         return layers::refuse(Refusal::Timeout, &operation, &request_id);
@@ -39,6 +51,11 @@ pub(super) async fn enforce(State(config): State<Config>, mut request: Request, 
     if !deadline.allows_attempt() {
         return layers::refuse(Refusal::Deadline, &operation, &request_id);
     }
+    let mut request = match received(request, deadline.answer_by().min(Instant::now() + config.message)).await
+    {
+        Ok(request) => request,
+        Err(refusal) => return layers::refuse(refusal, &operation, &request_id),
+    };
     let permit = request.extensions_mut().remove::<layers::Place>();
     request.extensions_mut().insert(oci::Call { deadline, request_id: request_id.clone(), permit });
     let end = deadline.answer_by() + AFTER_THE_HANDLER;
@@ -46,6 +63,18 @@ pub(super) async fn enforce(State(config): State<Config>, mut request: Request, 
         Ok(response) => response,
         Err(_elapsed) => layers::refuse(Refusal::Deadline, &operation, &request_id),
     }
+}
+
+/// The call with the whole of its message.
+async fn received(request: Request, end: Instant) -> Result<Request, Refusal> {
+    let (head, body) = request.into_parts();
+    let read = tokio::time::timeout_at(end, axum::body::to_bytes(body, MAX_BODY));
+    let message = read.await.map_err(|_elapsed| Refusal::NoMessage)?.map_err(unread)?;
+    Ok(Request::from_parts(head, Body::from(message)))
+}
+
+fn unread(error: axum::Error) -> Refusal {
+    if error.into_inner().is::<LengthLimitError>() { Refusal::TooLarge } else { Refusal::NoMessage }
 }
 
 /// The header's value is not of gRPC's form.

@@ -71,7 +71,7 @@ async fn observe(State(entrance): State<Entrance>, request: Request, next: Next)
     let _counted = entrance.calls.token();
     let request_id = metadata::request_id(request.headers());
     let retry_token = metadata::told_retry_token(request.headers());
-    let mut line = Line::begin(&request, &request_id);
+    let mut line = Line::begin(&request, &request_id, retry_token.as_ref());
     let operation = operation(&request);
     let mut response = match entrance.place() {
         Some(place) => next.run(named(request, &request_id, place)).await,
@@ -126,6 +126,7 @@ struct Line {
     method: String,
     peer: Option<SocketAddr>,
     request_id: String,
+    retry_token: Option<String>,
     began: Instant,
     ended: Ended,
 }
@@ -136,11 +137,12 @@ enum Ended {
 }
 
 impl Line {
-    fn begin(request: &Request, request_id: &RequestId) -> Self {
+    fn begin(request: &Request, request_id: &RequestId, retry_token: Option<&HeaderValue>) -> Self {
         Self {
             method: request.uri().path().trim_start_matches('/').to_owned(),
             peer: request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr),
             request_id: request_id.to_string(),
+            retry_token: retry_token.and_then(|token| token.to_str().ok()).map(str::to_owned),
             began: Instant::now(),
             ended: Ended::NotYet,
         }
@@ -154,12 +156,16 @@ impl Line {
     }
 
     fn write(&self, code: &str, request_id: Option<&str>, retry_token: Option<&str>, error: &str) {
+        let own = self.request_id.as_str();
+        let request_id = request_id.unwrap_or(own);
         tracing::info!(
             method = self.method,
             code,
             duration_ms = millis(self.began.elapsed()),
-            opc_request_id = request_id.unwrap_or(&self.request_id),
-            opc_retry_token = retry_token,
+            opc_request_id = request_id,
+            // OCI goes on from the id that it was sent. One who shares another's exchange is told of that one's.
+            own_opc_request_id = Some(own).filter(|own| !request_id.starts_with(own)),
+            opc_retry_token = retry_token.or(self.retry_token.as_deref()),
             peer = self.peer.map(tracing::field::display),
             error = Some(error).filter(|error| !error.is_empty()),
             "call"
@@ -197,7 +203,10 @@ mod tests {
             panic!("a canary that nobody is to hear of")
         }
         let routes = axum::Router::new().route("/test.Service/{method}", any(handler));
-        let deadlines = deadline::Config { default: Duration::from_secs(5), max: Duration::from_secs(5) };
+        let deadlines = {
+            let time = Duration::from_secs(5);
+            deadline::Config { default: time, max: time, message: time }
+        };
         let request = http::Request::post(path).header(OPC_REQUEST_ID, "mine").body(Body::empty()).unwrap();
         let entrance = Entrance::new(1, TaskTracker::new());
         let response = around(Routes::from(routes), deadlines, entrance).oneshot(request).await.unwrap();

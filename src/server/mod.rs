@@ -128,7 +128,7 @@ impl Server {
             tokio::spawn(admin::serve(
                 admin_listener,
                 readiness.clone(),
-                Arc::clone(&credentials),
+                client.clone(),
                 cut_connections.clone(),
             )),
             tokio::spawn(readiness.clone().follow(client, credentials)),

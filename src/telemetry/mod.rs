@@ -2,8 +2,11 @@
 //!
 //! It never decides anything, and nothing below it may log a key, a passphrase, a token or a signature.
 
+mod panics;
 mod stderr;
 
+pub use panics::note_panic;
+pub use panics::panics;
 pub use stderr::dropped_lines;
 
 use std::io::IsTerminal;
@@ -36,11 +39,13 @@ pub struct Config {
 #[error("not a log filter such as `info` or `info,oci_backup_gateway=debug`: {0}")]
 pub struct InvalidFilter(String);
 
-/// Sends logs to standard error from now on. A second call in one process changes nothing.
+/// Sends logs and panics to standard error from now on. A second call in one process changes nothing.
 pub fn start(config: &Config) -> Result<(), InvalidFilter> {
     let stderr = std::io::stderr();
     let format = config.format.unwrap_or(if stderr.is_terminal() { Format::Text } else { Format::Json });
-    let _ = subscriber(format, &config.filter, Unwaiting::new(stderr))?.try_init();
+    if subscriber(format, &config.filter, Unwaiting::new(stderr))?.try_init().is_ok() {
+        std::panic::set_hook(Box::new(note_panic));
+    }
     Ok(())
 }
 

@@ -57,12 +57,21 @@ struct Shared {
 
 #[derive(Debug)]
 enum State {
-    Closed(Window),
+    Closed {
+        since: Instant,
+        window: Window,
+    },
     Open {
         until: Instant,
     },
     /// One attempt is on its way to find out.
     Probing,
+}
+
+impl State {
+    fn closed() -> Self {
+        Self::Closed { since: Instant::now(), window: Window::default() }
+    }
 }
 
 /// While the answer of the one that finds out is awaited.
@@ -72,14 +81,14 @@ impl Breaker {
     /// A closed one.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self(Arc::new(Shared { config, state: Mutex::new(State::Closed(Window::default())) }))
+        Self(Arc::new(Shared { config, state: Mutex::new(State::closed()) }))
     }
 
     /// Asks for leave to make an attempt.
     pub(super) fn admit(&self) -> Result<Admission, Open> {
         let mut state = self.state();
         let role = match &*state {
-            State::Closed(_) => Role::OneOfMany,
+            State::Closed { .. } => Role::OneOfMany { began: Instant::now() },
             State::Probing => return Err(Open { left: A_MOMENT }),
             State::Open { until } => {
                 let left = until.saturating_duration_since(Instant::now());
@@ -98,23 +107,26 @@ impl Breaker {
         let now = Instant::now();
         let config = &self.0.config;
         let mut state = self.state();
-        match (&mut *state, role, health) {
-            (State::Probing, Role::Probe, Health::Well) => {
-                tracing::info!("the server answers again");
-                *state = State::Closed(Window::default());
-            }
-            (State::Probing, Role::Probe, Health::Ill) => *state = State::Open { until: now + config.open },
-            // Nothing was found out: the next one may try.
-            (State::Probing, Role::Probe, Health::Unknown) => *state = State::Open { until: now },
-            (State::Closed(window), Role::OneOfMany, Health::Well | Health::Ill) => {
+        match (&mut *state, role) {
+            (State::Probing, Role::Probe) => match health {
+                Health::Well => {
+                    tracing::info!("the server answers again");
+                    *state = State::closed();
+                }
+                Health::Ill => *state = State::Open { until: now + config.open },
+                // Nothing was found out: the next one may try.
+                Health::Unknown => *state = State::Open { until: now },
+            },
+            (State::Closed { since, window }, Role::OneOfMany { began }) if began >= *since => {
                 window.note(health, now, config);
                 if window.is_ill(config) {
                     tracing::warn!(pause = ?config.open, "nearly every attempt fails: none is made for a while");
                     *state = State::Open { until: now + config.open };
                 }
             }
-            // Attempts that began before it opened change nothing any more.
-            _ => {}
+            // Attempts that began before it opened change nothing any more, even if it has closed since.
+            (State::Closed { .. } | State::Open { .. } | State::Probing, Role::OneOfMany { .. })
+            | (State::Closed { .. } | State::Open { .. }, Role::Probe) => {}
         }
     }
 
@@ -133,7 +145,7 @@ pub(super) struct Admission {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
-    OneOfMany,
+    OneOfMany { began: Instant },
     Probe,
 }
 
@@ -162,6 +174,9 @@ struct Slice {
 
 impl Window {
     fn note(&mut self, health: Health, now: Instant, config: &Config) {
+        if health == Health::Unknown {
+            return;
+        }
         while self.0.front().is_some_and(|slice| now - slice.began >= config.window) {
             self.0.pop_front();
         }
@@ -244,5 +259,16 @@ mod tests {
         attempts(&breaker, 20, Health::Ill);
         early.ended(Health::Well);
         assert!(breaker.admit().is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nor_do_they_when_it_has_closed_again() {
+        let breaker = Breaker::new(Config::default());
+        let early: Vec<Admission> = (0..20).map(|_| breaker.admit().unwrap()).collect();
+        attempts(&breaker, 20, Health::Ill);
+        tokio::time::advance(Duration::from_secs(30)).await;
+        attempt(&breaker, Health::Well).unwrap();
+        early.into_iter().for_each(|attempt| attempt.ended(Health::Ill));
+        assert!(breaker.admit().is_ok());
     }
 }

@@ -14,7 +14,7 @@ pub struct Config {
     pub retry: u32,
     /// The price of a retry after a failure that may have left the server at work.
     pub after_ambiguous: u32,
-    /// What a call that needed no retry earns.
+    /// What a call earns whose success took no retry that had to be paid for.
     pub success: u32,
 }
 
@@ -38,10 +38,11 @@ impl Budget {
         Self { config, left: AtomicU32::new(config.capacity) }
     }
 
-    /// Takes `price`, if that much is left.
-    pub(super) fn take(&self, price: u32) -> bool {
+    /// Sets `price` aside for a retry, if that much is left.
+    pub(super) fn pledge(&self, price: u32) -> Option<Pledge<'_>> {
         let pay = |left: u32| left.checked_sub(price);
-        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay).is_ok()
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay).ok()?;
+        Some(Pledge { budget: self, price })
     }
 
     /// Gives back, up to the capacity.
@@ -55,6 +56,26 @@ impl Budget {
     }
 }
 
+/// The price of a retry that has not begun. Dropped, it goes back.
+#[derive(Debug)]
+pub(super) struct Pledge<'a> {
+    budget: &'a Budget,
+    price: u32,
+}
+
+impl Pledge<'_> {
+    /// The retry begins. Returns what it cost.
+    pub(super) fn spend(mut self) -> u32 {
+        std::mem::take(&mut self.price)
+    }
+}
+
+impl Drop for Pledge<'_> {
+    fn drop(&mut self) {
+        self.budget.give(self.price);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,9 +84,19 @@ mod tests {
     fn is_spent_is_filled_and_never_holds_more_than_its_capacity() {
         let budget = Budget::new(Config { capacity: 10, ..Config::default() });
         budget.give(5);
-        assert!(budget.take(5) && budget.take(5));
-        assert!(!budget.take(1), "nothing is left");
+        let spend = |price| budget.pledge(price).map(Pledge::spend);
+        assert_eq!((spend(5), spend(5)), (Some(5), Some(5)));
+        assert_eq!(spend(1), None, "nothing is left");
         budget.give(3);
-        assert!(!budget.take(4) && budget.take(3));
+        assert_eq!((spend(4), spend(3)), (None, Some(3)));
+    }
+
+    #[test]
+    fn what_was_set_aside_for_a_retry_that_never_begins_goes_back() {
+        let budget = Budget::new(Config { capacity: 5, ..Config::default() });
+        let pledge = budget.pledge(5).unwrap();
+        assert!(budget.pledge(1).is_none());
+        drop(pledge);
+        assert_eq!(budget.pledge(5).map(Pledge::spend), Some(5));
     }
 }

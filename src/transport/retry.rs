@@ -8,6 +8,7 @@ use super::breaker::Breaker;
 use super::breaker::Health;
 use super::budget;
 use super::budget::Budget;
+use super::budget::Pledge;
 use std::time::Duration;
 
 /// What a failed attempt means for the next one.
@@ -56,7 +57,7 @@ pub struct Failed {
 /// How often and how soon.
 #[derive(Debug, Clone, Copy)]
 pub struct Config {
-    /// Attempts of one call at most; those that met the wrong state do not count.
+    /// Attempts of one call at most; only those that met the wrong state do not count.
     pub attempts: u32,
     /// The first pause at most, for most failures.
     pub pause: Duration,
@@ -89,7 +90,7 @@ impl Default for Config {
 /// What a call has behind it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct History {
-    /// Failed attempts that count.
+    /// Failed attempts that count: all but those that met the wrong state.
     failures: u32,
     /// Corrections of a cause on our side.
     corrections: u32,
@@ -130,9 +131,11 @@ impl Config {
         jitter: f64,
     ) -> Decision {
         let used_up = match failed.class {
-            Class::Corrected => history.corrections > 1,
+            Class::Corrected => history.corrections > 1 || history.failures >= self.attempts,
             Class::State => false,
-            _ => history.failures >= self.attempts,
+            Class::Permanent | Class::NotSent | Class::Ambiguous | Class::Throttled | Class::Overloaded => {
+                history.failures >= self.attempts
+            }
         };
         if used_up || !is_repeatable(failed.class, repetition) {
             return Decision::Answer;
@@ -163,13 +166,8 @@ impl Config {
 
 impl History {
     fn failed(&mut self, class: Class) {
-        match class {
-            Class::Corrected => self.corrections += 1,
-            Class::State => {}
-            Class::Permanent | Class::NotSent | Class::Ambiguous | Class::Throttled | Class::Overloaded => {
-                self.failures += 1;
-            }
-        }
+        self.failures += u32::from(class != Class::State);
+        self.corrections += u32::from(class == Class::Corrected);
     }
 
     fn paused(&mut self, class: Class) {
@@ -236,20 +234,16 @@ impl Retry {
         let mut history = History::default();
         let mut last = None;
         // For the last retry that was made, and for the one that is to be made.
-        let (mut paid, mut pledged) = (0, 0);
+        let (mut paid, mut pledge) = (0, None);
         loop {
             let admission = match self.breaker.admit() {
                 Ok(admission) => admission,
-                Err(open) => {
-                    self.budget.give(pledged);
-                    return Err(last.map_or(Stop::Open(open), Stop::Failed));
-                }
+                Err(open) => return Err(last.map_or(Stop::Open(open), Stop::Failed)),
             };
             if !exchange.begin() {
-                self.budget.give(pledged);
                 return Err(last.map_or(Stop::NeverBegan, Stop::Failed));
             }
-            paid = if pledged == 0 { paid } else { pledged };
+            paid = pledge.take().map_or(paid, Pledge::spend);
             let failure = match exchange.attempt().await {
                 Ok(answer) => {
                     admission.ended(Health::Well);
@@ -265,13 +259,15 @@ impl Retry {
                 None => return Err(Stop::Failed(failure)),
                 Some(pause) => pause,
             };
-            pledged = self.price(failed.class);
-            if !self.budget.take(pledged) {
-                return Err(Stop::Failed(failure));
-            }
+            pledge = match self.price(failed.class) {
+                0 => None,
+                price => match self.budget.pledge(price) {
+                    None => return Err(Stop::Failed(failure)),
+                    pledge => pledge,
+                },
+            };
             history.paused(failed.class);
             if !pause.is_zero() && !exchange.pause(pause).await {
-                self.budget.give(pledged);
                 return Err(Stop::Interrupted(failure));
             }
             last = Some(failure);
@@ -347,11 +343,14 @@ mod tests {
 
     #[test]
     fn five_attempts_are_made_one_correction_and_as_many_as_fit_for_a_state() {
+        let mut history = History::default();
+        [Class::Corrected, Class::State, Class::NotSent].into_iter().for_each(|class| history.failed(class));
+        assert_eq!(history, History { failures: 2, corrections: 1, pauses: 0 });
         for class in CLASSES {
             let fifth = History { failures: 5, corrections: 1, pauses: 4 };
             let second_correction = History { failures: 0, corrections: 2, pauses: 0 };
             let guarded = |history| repeats(class, Repetition::Guarded, history);
-            assert_eq!(guarded(fifth), matches!(class, Class::State | Class::Corrected), "{class:?}");
+            assert_eq!(guarded(fifth), class == Class::State, "{class:?}");
             assert_eq!(
                 guarded(second_correction),
                 !matches!(class, Class::Permanent | Class::Corrected),

@@ -40,10 +40,8 @@ fn once_makes_both_backups_and_shows_them() {
 fn once_fails_when_a_backup_does() {
     let ended = sandbox("--once --attempt-timeout 1ns").run();
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(
-        ended.stderr.starts_with("oci-backup-gateway: the gateway answered Unknown: OCI did not answer"),
-        "{ended:?}"
-    );
+    // A create may be done within the shortest time that a timer measures; then it is the look at it that fails.
+    assert!(ended.stderr.contains("OCI did not answer: no answer came in time"), "{ended:?}");
 }
 
 #[test]

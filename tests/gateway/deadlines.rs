@@ -94,7 +94,8 @@ async fn what_is_left_decides_whether_an_attempt_may_start() {
 
 #[tokio::test]
 async fn a_malformed_timeout_is_refused_and_an_endless_one_is_cut() {
-    let deadlines = server::deadline::Config { default: Duration::from_secs(1), max: Duration::from_secs(1) };
+    let time = Duration::from_secs(1);
+    let deadlines = server::deadline::Config { default: time, max: time, message: time };
     let server = server::Config { deadlines, ..Setup::default().server };
     let rig = Rig::with(Setup { server, ..Setup::default() }).await;
     for timeout in ["5", "S", "5s", "-5S", "123456789S", "5 S"] {

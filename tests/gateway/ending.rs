@@ -15,7 +15,7 @@ use tonic_types::StatusExt;
 
 /// A gateway whose callers have so much time. Their libraries know of no deadline, and never answer in its place.
 pub(crate) fn within(deadline: Duration) -> server::Config {
-    let deadlines = server::deadline::Config { default: deadline, max: deadline };
+    let deadlines = server::deadline::Config { default: deadline, max: deadline, message: deadline };
     server::Config { deadlines, ..Setup::default().server }
 }
 

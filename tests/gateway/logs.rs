@@ -4,7 +4,9 @@ use crate::frames;
 use crate::frames::Peer;
 use crate::raw;
 use crate::rig::Rig;
+use crate::rig::Setup;
 use crate::rig::create;
+use oci_backup_gateway::oci::Sharing;
 use oci_backup_gateway::sandbox::Fault;
 use oci_backup_gateway::sandbox::StallPoint;
 use oci_backup_gateway::telemetry;
@@ -104,6 +106,25 @@ async fn a_call_is_one_line_with_all_that_identifies_it() {
     let peer: SocketAddr = call["peer"].as_str().unwrap().parse().unwrap();
     assert!(peer.ip().is_loopback() && peer != rig.server.address(), "{peer}");
     assert!(call.get("error").is_none(), "{call}");
+}
+
+/// OCI answers with the id of the one request that both share.
+#[tokio::test]
+async fn who_shares_anothers_exchange_is_found_by_its_own_id_too() {
+    let rig = Rig::with(Setup { sharing: Sharing::On, ..Setup::default() }).await;
+    rig.break_next(Fault::stall(StallPoint::BeforeCommit, Duration::from_millis(300)));
+    let (gateway, (message, first)) = (rig.server.address(), message());
+    let second = format!("{first}second");
+    let [mine, others] = [&first, &second].map(|id| {
+        let (id, message) = (id.clone(), message.clone());
+        async move { raw::call(gateway, raw::CREATE_VOLUME_BACKUP, &[("opc-request-id", &id)], message).await }
+    });
+    tokio::join!(mine, others);
+    assert_eq!(rig.creates().len(), 1);
+    let named: Vec<Value> = lines("call", &first);
+    let own: Vec<_> = named.iter().filter_map(|line| line.get("own_opc_request_id")).collect();
+    assert_eq!((named.len(), own.len()), (2, 1), "{named:?}");
+    assert!(own[0] == &json!(first) || own[0] == &json!(second), "{named:?}");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use crate::raw;
 use crate::raw::Answer;
 use crate::raw::CREATE_VOLUME_BACKUP;
 use crate::rig::Rig;
+use crate::rig::Setup;
 use crate::rig::create;
 use prost::Message;
 use std::time::Duration;
@@ -127,4 +128,24 @@ async fn what_does_not_exist_is_unimplemented() {
         let answer = call(&rig, path, &[], raw::frame(&[])).await;
         refused(&rig, &answer, Code::Unimplemented, "INVALID_REQUEST");
     }
+}
+
+/// A call keeps its place from others: one that never comes whole must not keep it for long.
+#[tokio::test]
+async fn a_message_that_never_comes_whole_is_not_waited_for_and_gives_its_place_back() {
+    let mut setup = Setup::default();
+    setup.server.max_in_flight = 1;
+    setup.server.deadlines.message = Duration::from_millis(300);
+    let rig = Rig::with(setup).await;
+    let message = raw::frame(&create().encode_to_vec());
+    let began = Instant::now();
+    let (response, mut stream) =
+        raw::begin(rig.server.address(), CREATE_VOLUME_BACKUP, &[("opc-request-id", "mine")]).await;
+    stream.reserve_capacity(20);
+    stream.send_data(message[..20].to_vec().into(), false).unwrap();
+    let answer = raw::answer(response).await;
+    refused(&rig, &answer, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+    assert!(answer.status.message().contains("message did not come"), "{answer:?}");
+    assert!((300..1000).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+    rig.caller.clone().create_volume_backup(create()).await.expect("there is room again");
 }

@@ -1,9 +1,11 @@
 //! A panic ends one call, with an answer, and nothing else.
 
+use crate::rig;
 use crate::rig::Rig;
 use crate::rig::Setup;
 use crate::rig::create;
 use oci_backup_gateway::oci;
+use oci_backup_gateway::telemetry;
 use oci_backup_gateway::transport::BoxFuture;
 use oci_backup_gateway::transport::Error;
 use oci_backup_gateway::transport::HttpService;
@@ -34,12 +36,22 @@ impl HttpService for Frail {
     }
 }
 
+/// As the process does, but what failed assertions say goes on to be seen.
+fn count_panics() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        telemetry::note_panic(panic);
+        before(panic);
+    }));
+}
+
 #[tokio::test]
 async fn a_panic_while_oci_is_called_ends_one_call_with_internal_and_an_unknown_outcome() {
     let config =
         reqwest::Config { trust: Trust::Plaintext, proxy: None, user_agent: oci::USER_AGENT.to_owned() };
     let frail = Frail { broke: AtomicBool::new(false), http: reqwest::Client::new(&config).unwrap() };
     let rig = Rig::with(Setup { http: Some(Arc::new(frail)), ..Setup::default() }).await;
+    count_panics();
     let message = create();
     let status = rig.caller.clone().create_volume_backup(message.clone()).await.unwrap_err();
     assert_eq!(status.code(), Code::Internal, "{status:?}");
@@ -52,6 +64,11 @@ async fn a_panic_while_oci_is_called_ends_one_call_with_internal_and_an_unknown_
     assert!(status.metadata().contains_key("opc-request-id"));
     assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "-1");
     rig.caller.clone().create_volume_backup(message).await.expect("the process lives");
+    let (_status, _headers, metrics) = rig::page(rig.server.admin_address(), "/metrics").await;
+    assert!(
+        !metrics.contains("gateway_panics_total 0\n") && metrics.contains("gateway_panics_total "),
+        "{metrics}"
+    );
     rig.mutations.end();
     rig.mutations.ended().await;
 }

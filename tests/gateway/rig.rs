@@ -33,6 +33,9 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::SystemTime;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tonic::Response;
 use tonic::Status;
@@ -93,6 +96,7 @@ impl Default for Setup {
                 deadlines: server::deadline::Config {
                     default: Duration::from_secs(30),
                     max: Duration::from_secs(60),
+                    message: server::deadline::MESSAGE_TIMEOUT,
                 },
                 max_in_flight: 1024,
                 max_connections: 1024,
@@ -297,4 +301,16 @@ fn unique() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let now = Clock::system().now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     format!("{}x{}", now.as_nanos(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The status line, the headers and the body of a page.
+pub(crate) async fn page(admin: SocketAddr, path: &str) -> (String, String, String) {
+    let mut stream = TcpStream::connect(admin).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).await.unwrap();
+    let (head, body) = page.split_once("\r\n\r\n").unwrap();
+    let (status, headers) = head.split_once("\r\n").unwrap();
+    (status.to_owned(), headers.to_ascii_lowercase(), body.to_owned())
 }

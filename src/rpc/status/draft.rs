@@ -185,7 +185,8 @@ impl Draft {
         metadata::insert(&mut pairs, OPC_REQUEST_ID, &self.opc_request_id);
         metadata::of_token(&mut pairs, self.retry_token.as_ref());
         let pushback = match self.row.retry {
-            Retry::Anyone(delay) => delay.as_millis().to_string(),
+            // Never 0, which would mean: at once.
+            Retry::Anyone(delay) => delay.as_millis().max(1).to_string(),
             Retry::Application(_) | Retry::Never => "-1".to_owned(),
         };
         metadata::insert(&mut pairs, GRPC_RETRY_PUSHBACK_MS, &pushback);

@@ -212,7 +212,15 @@ fn message(error: &oci::Error) -> String {
         Cause::Deadline { .. } if error.attempts == 0 => {
             "the deadline leaves no time for an attempt at OCI; allow at least 300 ms".to_owned()
         }
-        other => other.describe(),
+        cause @ (Cause::Deadline { .. }
+        | Cause::Draining { .. }
+        | Cause::Decode(_)
+        | Cause::Transport(_)
+        | Cause::Breaker { .. }
+        | Cause::TokenReused
+        | Cause::Credentials(_)
+        | Cause::Signature(_)
+        | Cause::Internal(_)) => cause.describe(),
     };
     let guard = match error.retry_token.as_ref().map(oci::retry_token::RetryToken::origin) {
         Some(Origin::Gateway) => "the retry token told back in `opc-retry-token`",

@@ -28,7 +28,9 @@ pub enum Refusal {
     Undecodable(String),
     /// No such RPC in this version, or an encoding that is not spoken here.
     Unimplemented(String),
-    /// The deadline passed before the handler had an answer.
+    /// The message did not come in time.
+    NoMessage,
+    /// The deadline passed before the handler had an answer, or leaves no time for one.
     Deadline,
     /// As many calls are in flight as may be.
     Overloaded,
@@ -76,6 +78,11 @@ impl Refusal {
                     "the deadline left no time for an attempt at OCI: allow at least 300 ms".to_owned();
                 (Code::DeadlineExceeded, "DEADLINE_EXCEEDED", Retry::Application(A_MOMENT), message)
             }
+            Self::NoMessage => {
+                let message = "the call's message did not come: all of it is due within 5 s and the deadline";
+                let retry = Retry::Application(A_MOMENT);
+                (Code::DeadlineExceeded, "DEADLINE_EXCEEDED", retry, message.to_owned())
+            }
             Self::Overloaded => {
                 let message =
                     "as many calls are in flight as the gateway takes; this one was not begun".to_owned();
@@ -93,6 +100,7 @@ impl Refusal {
             | Self::TooLarge
             | Self::Undecodable(_)
             | Self::Unimplemented(_)
+            | Self::NoMessage
             | Self::Deadline
             | Self::Overloaded => Outcome::NotStarted,
         };

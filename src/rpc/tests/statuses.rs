@@ -69,7 +69,7 @@ fn cause() -> impl Strategy<Value = Cause> {
     prop_oneof![
         4 => service().prop_map(Cause::Service),
         2 => transport(),
-        1 => (1_u64..100_000).prop_map(|left| Cause::Breaker { left: Duration::from_millis(left) }),
+        1 => (1_u64..100_000_000).prop_map(|left| Cause::Breaker { left: Duration::from_micros(left) }),
         1 => service().prop_map(|last| Cause::Draining { last: Arc::new(Cause::Service(last)) }),
         1 => Just(()).prop_map(|()| Cause::TokenReused),
         1 => anything().prop_map(|reason| Cause::Decode(Unusable::Unreadable { reason })),
