@@ -36,10 +36,11 @@ pub(super) async fn run(settings: Check, given: &Given) -> Result<ExitCode, Fail
         }
     };
     owner(&oci, &held, &mut report);
-    if !oci.region.is_empty() {
-        report.line("region", &oci.region);
+    let region = oci.place.region();
+    if !region.is_empty() {
+        report.line("region", &region);
     }
-    report.line("endpoint", &oci.endpoint);
+    report.line("endpoint", &oci.endpoint().unwrap_or_default());
     oci.warnings.iter().for_each(|warning| report.line("warning", warning));
     let Some(tenancy) = held.owner().tenancy.clone() else {
         report.line("OCI", "is not asked: the token does not say in which tenancy");
@@ -198,7 +199,7 @@ fn whose(status: u16) -> &'static str {
 }
 
 fn foreign(oci: &Connected) -> String {
-    format!("is that OCI at {}? check --endpoint, --region and proxies", oci.endpoint)
+    format!("is that OCI at {}? check --endpoint, --region and proxies", oci.endpoint().unwrap_or_default())
 }
 
 fn unreached(error: &TransportError) -> String {

@@ -35,8 +35,7 @@ pub(super) struct Connected {
     pub(super) first: Option<Result<Arc<Credentials>, credentials::Error>>,
     /// The way to sign in, and how it was chosen.
     pub(super) auth: String,
-    pub(super) region: String,
-    pub(super) endpoint: String,
+    pub(super) place: oci::Place,
     pub(super) clock: Clock,
     pub(super) mutations: oci::Mutations,
     pub(super) places: Vec<String>,
@@ -49,6 +48,11 @@ impl Connected {
     pub(super) fn subject(&self) -> Option<&str> {
         let (_kind, name) = self.held()?.owner().subject.as_ref()?;
         Some(name)
+    }
+
+    /// Where OCI is, as far as that is known.
+    pub(super) fn endpoint(&self) -> Option<String> {
+        self.place.endpoint().map(ToString::to_string)
     }
 
     /// The fingerprint of an API key; other keys come and go.
@@ -65,7 +69,7 @@ impl Connected {
 /// Signs in as the settings say, and joins the credential with the endpoint that they, or its source, name.
 pub(super) async fn connect(upstream: &Upstream, given: &Given) -> Result<Connected, Failure> {
     let (clock, until) = (Clock::system(), Instant::now() + PATIENCE);
-    let signed_in = Way { upstream, given, clock: &clock, until }.sign_in().await?;
+    let signed_in = Way { upstream, given, clock: &clock }.sign_in()?;
     let first = tokio::time::timeout_at(until, signed_in.credentials.provide()).await.ok();
     if let Some(Err(error)) = &first
         && error.is_setting()
@@ -103,7 +107,7 @@ fn joined(
     warnings.extend(resolved.warnings);
     let http = HttpClient::new(&resolved.http)?;
     let mutations = oci::Mutations::new();
-    let (endpoint, region) = (resolved.oci.endpoint.to_string(), resolved.oci.region.clone());
+    let place = resolved.oci.place.clone();
     let client = oci::Client::new(
         resolved.oci,
         Arc::new(http),
@@ -111,19 +115,7 @@ fn joined(
         clock.clone(),
         mutations.clone(),
     );
-    Ok(Connected {
-        client,
-        credentials,
-        first,
-        auth,
-        region,
-        endpoint,
-        clock,
-        mutations,
-        places,
-        key,
-        warnings,
-    })
+    Ok(Connected { client, credentials, first, auth, place, clock, mutations, places, key, warnings })
 }
 
 pub(super) fn unbuilt(error: &BuildError, upstream: &Upstream, given: &Given) -> Failure {

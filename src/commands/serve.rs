@@ -24,7 +24,7 @@ pub(super) async fn run(settings: Serve, given: &Given) -> Result<ExitCode, Fail
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         revision = env!("GATEWAY_GIT_REVISION"),
-        endpoint = oci.endpoint,
+        endpoint = oci.endpoint(),
         auth = oci.auth,
         subject = oci.subject(),
         fingerprint = oci.fingerprint(),

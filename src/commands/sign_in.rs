@@ -16,6 +16,7 @@ use crate::credentials::Found;
 use crate::credentials::Imds;
 use crate::credentials::InstancePrincipal;
 use crate::credentials::InstanceSettings;
+use crate::credentials::Locate;
 use crate::credentials::OkeWorkloadIdentity;
 use crate::credentials::PrincipalVariables;
 use crate::credentials::ProvideCredentials;
@@ -25,17 +26,14 @@ use crate::credentials::SecurityToken;
 use crate::credentials::SignIn;
 use crate::credentials::Source;
 use crate::credentials::WorkloadSettings;
+use crate::oci::Place;
 use crate::oci::USER_AGENT;
 use crate::oci::endpoint::Endpoint;
 use crate::transport::reqwest::Client as HttpClient;
 use crate::transport::reqwest::Config as HttpConfig;
 use crate::transport::reqwest::Trust;
+use std::fmt::Display;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::Instant;
-
-/// How often an instance is asked for its region.
-const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// A credential, and what is known beside it.
 pub(super) struct SignedIn {
@@ -54,17 +52,15 @@ pub(super) struct Way<'a> {
     pub(super) upstream: &'a Upstream,
     pub(super) given: &'a Given,
     pub(super) clock: &'a Clock,
-    /// When whoever waits for the start wants to know.
-    pub(super) until: Instant,
 }
 
 impl Way<'_> {
     /// Begins to sign in. Fails at once where a setting or a file is wrong; no token need be there yet.
-    pub(super) async fn sign_in(&self) -> Result<SignedIn, Failure> {
+    pub(super) fn sign_in(&self) -> Result<SignedIn, Failure> {
         match self.upstream.sign_in(Environment::read()?, self.given)? {
             SignIn::ApiKey(source) => self.api_key(source),
             SignIn::SecurityToken(source) => self.security_token(source),
-            SignIn::InstancePrincipal(settings) => self.instance_principal(settings).await,
+            SignIn::InstancePrincipal(settings) => self.instance_principal(settings),
             SignIn::OkeWorkloadIdentity(settings) => self.oke_workload_identity(settings),
             SignIn::ResourcePrincipal(variables) => self.resource_principal(variables),
         }
@@ -93,46 +89,44 @@ impl Way<'_> {
         })
     }
 
-    async fn instance_principal(&self, settings: InstanceSettings) -> Result<SignedIn, Failure> {
+    fn instance_principal(&self, settings: InstanceSettings) -> Result<SignedIn, Failure> {
         let InstanceSettings { metadata, federation } = settings;
         let imds = Imds::new(metadata.clone(), self.plain_http()?);
-        let override_url = federation.as_deref().map(Endpoint::parse).transpose();
-        let override_url = override_url.map_err(|error| Failure::Setting(error.to_string()))?;
-        // The endpoint and the service that gives tokens are both named after it.
-        let needed =
-            self.upstream.region.is_none() && (self.upstream.endpoint.is_none() || override_url.is_none());
-        let region = if needed { Some(self.region(&imds).await?) } else { None };
-        let resolved = self.resolve(SourceRegion {
-            text: region.as_deref(),
-            setting: "the instance's region",
-            place: "let the instance's metadata service say it",
-        })?;
-        let Some(endpoint) = override_url.or_else(|| resolved.federation.clone()) else {
-            return Err(Failure::Setting("--region: no region is known; give it here".to_owned()));
+        let given = federation.as_deref().map(Endpoint::parse).transpose();
+        let given = given.map_err(|error| Failure::Setting(error.to_string()))?;
+        // The endpoint and the service that gives tokens are both named after the region.
+        let resolved = match (&self.upstream.region, &self.upstream.endpoint) {
+            (None, None) => self.upstream.resolve_later(&Environment::read()?, self.given)?,
+            (Some(_), _) | (_, Some(_)) => self.resolve(instances(None))?,
         };
-        let http = self.http(&self.upstream.http(&endpoint, self.given)?)?;
-        let federation = Federation::new(endpoint.to_string(), http, self.clock.clone());
-        let started = self.start(InstancePrincipal::new(imds, federation), resolved);
-        Ok(SignedIn { places: vec![metadata, format!("{endpoint}/v1/x509")], ..started })
+        let federation = given.clone().or_else(|| resolved.federation.clone());
+        let mut places = vec![metadata];
+        places.extend(federation.as_ref().map(|endpoint| format!("{endpoint}/v1/x509")));
+        let source = match federation.filter(|_| resolved.oci.place.endpoint().is_some()) {
+            Some(endpoint) => {
+                InstancePrincipal::new(imds, federation_at(&endpoint, self.upstream, self.given, self.clock)?)
+            }
+            None => InstancePrincipal::located(imds, self.locate(given, resolved.oci.place.clone())),
+        };
+        Ok(SignedIn { places, ..self.start(source, resolved) })
     }
 
-    /// The instance's region, if it says so in time.
-    async fn region(&self, imds: &Imds) -> Result<String, Failure> {
-        loop {
-            let error = match imds.region().await {
-                Ok(region) => return Ok(region),
-                Err(error) => error,
-            };
-            let again = Instant::now() + ASK_AGAIN;
-            if again >= self.until {
-                let line = format!(
-                    "the instance's region is not known, and --region does not give it: {}",
-                    error.line()
-                );
-                return Err(Failure::Runtime(line));
-            }
-            tokio::time::sleep_until(again).await;
-        }
+    /// What is done with the instance's region, once it is known.
+    fn locate(&self, federation: Option<Endpoint>, place: Place) -> Locate {
+        let (upstream, given, clock) = (self.upstream.clone(), self.given.clone(), self.clock.clone());
+        Box::new(move |region| {
+            let environment = Environment::read().map_err(unusable)?;
+            let resolved =
+                upstream.resolve(&environment, instances(Some(region)), &given).map_err(unusable)?;
+            let endpoint = federation.clone().or(resolved.federation);
+            let nowhere = || unusable("the instance's region has no federation endpoint");
+            let located = federation_at(&endpoint.ok_or_else(nowhere)?, &upstream, &given, &clock);
+            let located = located.map_err(unusable)?;
+            place.find(&resolved.oci.place);
+            tracing::info!(region = &*place.region(), "the instance's region is known");
+            resolved.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            Ok(located)
+        })
     }
 
     fn oke_workload_identity(&self, settings: WorkloadSettings) -> Result<SignedIn, Failure> {
@@ -174,6 +168,25 @@ impl Way<'_> {
     fn http(&self, config: &HttpConfig) -> Result<Arc<HttpClient>, Failure> {
         HttpClient::new(config).map(Arc::new).map_err(|error| unbuilt(&error, self.upstream, self.given))
     }
+}
+
+fn federation_at(
+    endpoint: &Endpoint,
+    upstream: &Upstream,
+    given: &Given,
+    clock: &Clock,
+) -> Result<Federation, Failure> {
+    let http = HttpClient::new(&upstream.http(Some(endpoint), given)?);
+    let http = http.map_err(|error| unbuilt(&error, upstream, given))?;
+    Ok(Federation::new(endpoint.to_string(), Arc::new(http), clock.clone()))
+}
+
+fn unusable(problem: impl Display) -> credentials::Error {
+    credentials::Error::InvalidConfiguration(Arc::new(std::io::Error::other(problem.to_string())))
+}
+
+fn instances(text: Option<&str>) -> SourceRegion<'_> {
+    SourceRegion { text, setting: "the instance's region", place: "let the metadata service say it" }
 }
 
 fn profiles(text: Option<&str>) -> SourceRegion<'_> {

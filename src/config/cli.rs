@@ -161,7 +161,7 @@ pub struct Listen {
 }
 
 /// OCI, and who we are to it.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "OCI")]
 pub struct Upstream {
     /// How the gateway signs in: api_key, security_token, instance_principal, oke_workload_identity or

@@ -5,6 +5,7 @@ use super::Given;
 use super::Problem;
 use super::Upstream;
 use crate::oci::Config as OciConfig;
+use crate::oci::Place;
 use crate::oci::USER_AGENT;
 use crate::oci::endpoint::Endpoint;
 use crate::region::Origin as RegionOrigin;
@@ -73,23 +74,32 @@ impl Upstream {
                 ));
             }
         };
-        let http = self.http(&endpoint, given)?;
+        let http = self.http(Some(&endpoint), given)?;
         let federation =
             region.as_ref().and_then(|it| Endpoint::parse(&format!("https://{}", it.host("auth"))).ok());
         let asked = region.as_ref().filter(|_| self.endpoint.is_none() || self.region.is_some());
         let region = called(&endpoint, &regions, asked);
-        let oci = OciConfig::new(endpoint, self.attempt_timeout, region, regions);
+        let oci = OciConfig::new(Place::known(endpoint, &region), self.attempt_timeout, regions);
         Ok(Resolved { oci, http, federation, warnings })
     }
 
-    /// How the connection to an endpoint is made.
-    pub fn http(&self, endpoint: &Endpoint, given: &Given) -> Result<HttpConfig, Problem> {
+    /// The same for a region that is found out later: how OCI is called, but not yet where.
+    pub fn resolve_later(&self, environment: &Environment, given: &Given) -> Result<Resolved, Problem> {
+        let (regions, warnings) = regions(environment);
+        let http = self.http(None, given)?;
+        let oci = OciConfig::new(Place::default(), self.attempt_timeout, regions);
+        Ok(Resolved { oci, http, federation: None, warnings })
+    }
+
+    /// How the connection to an endpoint is made. One that is not known yet is one of OCI's, and so HTTPS.
+    pub fn http(&self, endpoint: Option<&Endpoint>, given: &Given) -> Result<HttpConfig, Problem> {
         let read = |path: &PathBuf| {
             let name = given.name("--cert-bundle", "OCI_CLI_CERT_BUNDLE");
             let unreadable = |error| Problem::with(name, format_args!("{}: {error}", path.display()));
             std::fs::read(path).map_err(unreadable)
         };
-        if self.proxy.is_some() && !endpoint.is_secure() {
+        let is_secure = endpoint.is_none_or(Endpoint::is_secure);
+        if self.proxy.is_some() && !is_secure {
             let name = given.name("--proxy", "GATEWAY_PROXY");
             return Err(Problem::with(
                 name,
@@ -98,7 +108,7 @@ impl Upstream {
         }
         let bundle = self.cert_bundle.as_ref().map(read).transpose()?;
         let trust = match bundle {
-            _ if !endpoint.is_secure() => Trust::Plaintext,
+            _ if !is_secure => Trust::Plaintext,
             None => Trust::System,
             Some(pem) => Trust::Bundle(pem),
         };

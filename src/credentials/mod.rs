@@ -51,6 +51,7 @@ pub use self::files::Found;
 pub use self::files::ReadCredentials;
 pub use self::imds::Imds;
 pub use self::instance_principal::InstancePrincipal;
+pub use self::instance_principal::Locate;
 pub use self::issuer::IssuerError;
 pub use self::issuer::IssuerProblem;
 pub use self::jwt::JwtError;

@@ -47,9 +47,9 @@ pub struct OkeWorkloadIdentity {
     clock: Clock,
 }
 
-/// What is mounted into the pod, as it is now.
+/// What is mounted into the pod, as it is now: the token, and a client that trusts the certificates.
 struct Mounted {
-    certificate: Zeroizing<String>,
+    issuer: Issuer,
     token: Zeroizing<String>,
 }
 
@@ -71,10 +71,10 @@ impl OkeWorkloadIdentity {
     }
 
     async fn mounted(&self) -> Result<Mounted, Error> {
-        let settings = self.settings.clone();
+        let (settings, user_agent) = (self.settings.clone(), self.user_agent.clone());
         let read = tokio::task::spawn_blocking(move || {
-            let certificate = text(&settings.certificate, CERTIFICATE)?;
-            Ok(Mounted { certificate, token: text(&settings.token, TOKEN)? })
+            let issuer = issuer(&settings.certificate, user_agent)?;
+            Ok(Mounted { issuer, token: text(&settings.token, TOKEN)? })
         });
         let mounted: Result<Mounted, ConfigError> =
             read.await.map_err(|panicked| Error::Unexpected(Arc::new(panicked)))?;
@@ -82,16 +82,6 @@ impl OkeWorkloadIdentity {
         let checked = Claims::read(mounted.token.trim(), self.clock.now());
         checked.map_err(|error| ConfigError::new(self.place(), Problem::Token { error, remedy: KUBELET }))?;
         Ok(mounted)
-    }
-
-    /// A client for this exchange: the certificates may be others at the next.
-    fn issuer(&self, certificate: &str) -> Result<Issuer, Error> {
-        let trust = Trust::Bundle(certificate.as_bytes().to_vec());
-        let config = Config { trust, proxy: None, user_agent: self.user_agent.clone() };
-        let http = Client::new(&config).map_err(|_unfit| {
-            ConfigError::new(place(&self.settings.certificate, CERTIFICATE), Problem::NoCertificates)
-        })?;
-        Ok(Issuer { http: Arc::new(http), timeout: TIMEOUT, unreached: UNREACHED, refused })
     }
 
     fn request(
@@ -121,10 +111,9 @@ impl FetchCredentials for OkeWorkloadIdentity {
     async fn fetch(&self) -> Result<Credentials, Error> {
         let (session, mounted) = tokio::try_join!(session_key::generate(), self.mounted())?;
         let place = format!("https://{}{TARGET}", self.settings.authority);
-        let issuer = self.issuer(&mounted.certificate)?;
         let request = self.request(&place, mounted.token.trim(), &session)?;
-        let answered = issuer.ask(&place, request).await?;
-        let body = issuer.body(&place, answered)?;
+        let answered = mounted.issuer.ask(&place, request).await?;
+        let body = mounted.issuer.body(&place, answered)?;
         let unreadable = || wrong(&place, IssuerProblem::Unreadable { expected: "a token in base64" });
         let token = token(&body).ok_or_else(unreadable)?;
         let issued = Issued::read(&place, token, &session, &self.clock)?;
@@ -141,6 +130,15 @@ fn token(body: &[u8]) -> Option<Zeroizing<String>> {
     let Body { token } = serde_json::from_slice(&json).ok()?;
     let bare = token.strip_prefix("ST$").unwrap_or(&token);
     Some(Zeroizing::new(bare.to_owned()))
+}
+
+/// A client for one exchange: the certificates may be others at the next.
+fn issuer(certificate: &Path, user_agent: String) -> Result<Issuer, ConfigError> {
+    let trust = Trust::Bundle(text(certificate, CERTIFICATE)?.as_bytes().to_vec());
+    let http = Client::new(&Config { trust, proxy: None, user_agent });
+    let http =
+        http.map_err(|_unfit| ConfigError::new(place(certificate, CERTIFICATE), Problem::NoCertificates))?;
+    Ok(Issuer { http: Arc::new(http), timeout: TIMEOUT, unreached: UNREACHED, refused })
 }
 
 fn text(path: &Path, origin: &str) -> Result<Zeroizing<String>, ConfigError> {

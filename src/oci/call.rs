@@ -1,11 +1,11 @@
 //! What ONE attempt is: credential → sign → send → classify.
 
-use super::endpoint::Endpoint;
 use super::error::Cause;
 use super::error::Service;
 use super::operation::Operation;
 use super::operation::Unusable;
 use super::operation::read;
+use super::place::Place;
 use super::request::Request;
 use super::request_id::RequestId;
 use super::retry_token::RetryToken;
@@ -45,10 +45,9 @@ pub(super) struct Caller {
     pub(super) http: Arc<dyn HttpService>,
     pub(super) credentials: Arc<dyn ProvideCredentials>,
     pub(super) clock: Clock,
-    pub(super) endpoint: Endpoint,
+    pub(super) place: Place,
     pub(super) attempt_timeout: Duration,
     pub(super) client_info: HeaderValue,
-    pub(super) region: Arc<str>,
     pub(super) regions: Regions,
     pub(super) signers: Signers,
 }
@@ -86,7 +85,8 @@ impl Caller {
     /// The region that `subject` is in, if that is known to be another than the gateway's. Only regions of the
     /// tables are compared: others have names that nobody can tell apart.
     pub(super) fn elsewhere(&self, subject: &Ocid) -> Option<Box<str>> {
-        let (there, here) = (self.regions.known(subject.region()?)?, self.regions.known(&self.region)?);
+        let (there, here) =
+            (self.regions.known(subject.region()?)?, self.regions.known(&self.place.region())?);
         (there != here).then(|| there.into())
     }
 
@@ -147,12 +147,14 @@ impl Caller {
         identity: signature::Identity<'_>,
         now: SystemTime,
     ) -> Result<http::Request<Bytes>, Cause> {
-        let target = self.endpoint.target(&request.target);
+        // Whoever has a credential has found out where it is good.
+        let endpoint = self.place.endpoint().ok_or(Cause::Internal("nobody knows where OCI is"))?;
+        let target = endpoint.target(&request.target);
         let signed = signature::sign(
             &signature::Request {
                 method: &request.method,
                 target: &target,
-                host: signature::Host::Signed(self.endpoint.authority()),
+                host: signature::Host::Signed(endpoint.authority()),
                 content_type: "application/json",
                 body: &request.body,
             },
@@ -171,8 +173,7 @@ impl Caller {
         }
         let mut http = http::Request::new(request.body.clone());
         *http.method_mut() = request.method.clone();
-        *http.uri_mut() = self
-            .endpoint
+        *http.uri_mut() = endpoint
             .uri(&target)
             .map_err(|_invalid| Cause::Internal("a validated value does not fit into a URL"))?;
         *http.headers_mut() = headers;

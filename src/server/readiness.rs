@@ -232,7 +232,7 @@ mod tests {
         let credentials = Arc::new(Late { failures: AtomicU32::new(failures), credentials });
         let endpoint = Endpoint::parse(ENDPOINT).unwrap();
         let regions = Regions::new(Sources::default());
-        let config = oci::Config::new(endpoint, Duration::from_secs(5), String::new(), regions);
+        let config = oci::Config::new(oci::Place::known(endpoint, ""), Duration::from_secs(5), regions);
         let http = Arc::new(Refusing(AtomicU32::new(refusals)));
         let clock = Clock::system();
         let provider: Arc<dyn ProvideCredentials> = credentials;

@@ -230,6 +230,23 @@ async fn a_source_that_is_down_is_said_within_eight_seconds_and_used_when_it_is_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_does_not_know_its_region_yet_is_served_from_when_it_does() {
+    let upstream = Upstream::with_issuers().await;
+    let silent = Fault::stall(StallPoint::BeforeCommit, Duration::from_secs(60));
+    upstream.issuers().inject(FaultRule::new(silent).forever()).unwrap();
+    let began = Instant::now();
+    let serve = upstream.sign_in_by("instance-principal", serve());
+    let mut serve = serve.without("OCI_CLI_REGION").without("OCI_CLI_ENDPOINT").start();
+    serve.address();
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    let told = readiness(&mut serve, 503).await;
+    assert!(told.contains("/opc/v2/") && told.contains("no answer came in time"), "{told}");
+    upstream.issuers().clear_faults();
+    readiness(&mut serve, 200).await;
+    assert_eq!(serve.logged("the instance's region is known")["region"], "us-ashburn-1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_expired_token_without_a_source_takes_readiness_away_until_there_is_one() {
     let upstream = Upstream::with_issuers().await;
     let short = IssuerChange { token_life_seconds: Some(3), ..IssuerChange::default() };
@@ -341,7 +358,7 @@ const WRONG: [Row<'_>; 18] = [
     ("oke_workload_identity", &[("KUBERNETES_SERVICE_HOST", "127.0.0.1:1"), ("OCI_CLI_REGION", "")], "--region: no region is known; give it here, in OCI_CLI_REGION or in OCI_RESOURCE_PRINCIPAL_REGION"),
     ("oke_workload_identity", &[("KUBERNETES_SERVICE_HOST", "127.0.0.1:1"), ("OCI_RESOURCE_PRINCIPAL_REGION", "a/b"), ("OCI_CLI_REGION", "")], "OCI_RESOURCE_PRINCIPAL_REGION: \"a/b\": has the character '/'"),
     ("oke_workload_identity", &[("KUBERNETES_SERVICE_HOST", "127.0.0.1:1")], "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt (OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH, or its default): does not exist"),
-    ("oke_workload_identity", &[("KUBERNETES_SERVICE_HOST", "127.0.0.1:1"), ("OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH", "/dev/null"), ("OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_PATH", "/dev/null")], "/dev/null (OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_PATH, or its default): is empty, a token was expected; the kubelet"),
+    ("oke_workload_identity", &[("KUBERNETES_SERVICE_HOST", "127.0.0.1:1"), ("OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH", "/dev/null"), ("OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_PATH", "/dev/null")], "/dev/null (OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH, or its default): holds no certificates in PEM; those of the cluster were expected"),
     ("instance_principal", &[("OCI_METADATA_BASE_URL", "169.254.169.254")], "OCI_METADATA_BASE_URL: a URL such as http://169.254.169.254/opc/v2 is expected"),
     ("instance_principal", &[("OCI_SDK_AUTH_CLIENT_REGION_URL", "http://auth.example.com")], "OCI_SDK_AUTH_CLIENT_REGION_URL: plain http is refused unless the host is a loopback address"),
     ("instance_principal", &[("OCI_SDK_AUTH_CLIENT_REGION_URL", "https://auth.example.com/v1/x509")], "OCI_SDK_AUTH_CLIENT_REGION_URL: only scheme, host and port may be given"),
@@ -434,6 +451,15 @@ async fn what_an_issuer_answers_wrongly_is_told_with_the_remedy() {
     let nowhere = upstream.sign_in_by("instance-principal", program("check"));
     let checked = nowhere.env("OCI_METADATA_BASE_URL", "http://127.0.0.1:1/opc/v2").run();
     assert!(checked.stdout.contains("this is no OCI instance"), "{checked:?}");
+    let empty = upstream.sign_in_by("oke-workload-identity", program("check"));
+    let checked = empty.env("OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_PATH", "/dev/null").run();
+    let line = checked.refusal(2);
+    assert!(
+        line.ends_with(
+            "is empty, a token was expected; the kubelet replaces it: is it mounted whole, without subPath?"
+        ),
+        "{line}"
+    );
     let other = upstream.sign_in_by("oke-workload-identity", program("check"));
     let stranger = Upstream::with_issuers().await;
     let checked =

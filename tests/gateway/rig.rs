@@ -234,9 +234,8 @@ async fn gateway(
     });
     let http = reqwest::Config { trust, proxy: None, user_agent: oci::USER_AGENT.to_owned() };
     let config = oci::Config {
-        endpoint,
+        place: oci::Place::known(endpoint, &setup.region),
         attempt_timeout: setup.attempt_timeout,
-        region: setup.region,
         regions: Regions::new(Sources::default()),
         retry: setup.retry,
         sharing: setup.sharing,

@@ -126,9 +126,8 @@ fn connect(sandbox: &Sandbox, settings: &config::Sandbox) -> Result<Connected, F
         &source,
         Resolved {
             oci: oci::Config::new(
-                endpoint,
+                oci::Place::known(endpoint, identity.region()),
                 settings.attempt_timeout,
-                identity.region().to_owned(),
                 Regions::new(Sources::default()),
             ),
             http: HttpConfig { trust, proxy: None, user_agent: oci::USER_AGENT.to_owned() },
