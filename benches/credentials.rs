@@ -1,6 +1,7 @@
 //! What a call pays for its credential: alone, on all processors together, and while a refresh is on its way.
 
 #![expect(clippy::expect_used, reason = "a bench that cannot be set up has nothing to measure")]
+#![expect(clippy::print_stdout, reason = "what was measured is for people")]
 
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::RsaKeyPair;
