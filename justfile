@@ -53,6 +53,10 @@ sandbox:
 clients:
     tests/clients/run
 
+# OCI's Python and Go SDKs against the sandbox, by each way to sign in.
+sign-in:
+    tests/sign_in/run
+
 # Faults planted into the gateway, all or those that are named: a test has to find each.
 seeded *NAMES:
     tests/seeded/run {{ NAMES }}

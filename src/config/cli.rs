@@ -238,6 +238,7 @@ Examples:
   oci-backup-gateway sandbox --once
   RUST_LOG=info oci-backup-gateway sandbox --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0
   oci-backup-gateway sandbox --upstream-only --oci-listen 127.0.0.1:8080 --write-config ./sandbox
+  oci-backup-gateway sandbox --upstream-only --write-config ./sandbox --oke-listen 127.0.0.5:12250
 
 RUST_LOG chooses log lines by level and target (default: warn; info shows each call).
 Exit code: 0 after a drain, 1 when a backup failed or at another failure, 2 when a setting is wrong.";
@@ -258,16 +259,29 @@ pub struct Sandbox {
     #[arg(long, env = "GATEWAY_SANDBOX_OCI_LISTEN", value_name = "ADDRESS", value_parser = address,
         default_value = "127.0.0.1:0")]
     pub oci_listen: SocketAddr,
-    /// Where tests steer it: POST and DELETE /sandbox/faults, GET /sandbox/ledger
+    /// Where tests steer it: POST and DELETE /sandbox/faults, GET /sandbox/ledger, and /sandbox/issuers
     #[arg(long, env = "GATEWAY_SANDBOX_CONTROL_LISTEN", value_name = "ADDRESS", value_parser = address,
         default_value = "127.0.0.1:0")]
     pub control_listen: SocketAddr,
     /// TLS for the sandbox's OCI on loopback too; elsewhere it is always on
     #[arg(long)]
     pub oci_tls: bool,
-    /// Write an OCI configuration file, the key and the certificate authority into this directory
+    /// Write an OCI configuration file, the key and the certificate authority into this directory, and what each
+    /// other way to sign in needs, with a file of variables for each: *.env
     #[arg(long, value_name = "DIR")]
     pub write_config: Option<PathBuf>,
+    /// Where an instance's metadata service and the federation endpoint listen, plain HTTP
+    #[arg(long, value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:0",
+        requires = "write_config")]
+    pub imds_listen: SocketAddr,
+    /// Where an OKE cluster's endpoint listens, TLS; OCI's SDKs call no other port than 12250
+    #[arg(long, value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:0",
+        requires = "write_config")]
+    pub oke_listen: SocketAddr,
+    /// How long the session tokens of instances and pods live
+    #[arg(long, value_name = "DURATION", default_value = "20m", value_parser = duration,
+        requires = "write_config")]
+    pub token_life: Duration,
     /// How long a backup stays REQUEST_RECEIVED, and then CREATING
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
     pub stage: Duration,

@@ -72,7 +72,7 @@ async fn of_issuers(method: &Method, path: &str, body: Incoming, issuers: &Arc<S
     match (method, path) {
         (&Method::POST, "") => {
             told(body, issuers, |issuers, change: IssuerChange| {
-                issuers.state.change(change).map(|()| Answer::empty(StatusCode::NO_CONTENT))
+                issuers.change(change).map(|()| Answer::empty(StatusCode::NO_CONTENT))
             })
             .await
         }

@@ -45,8 +45,10 @@ pub(super) fn write(dir: &Path, sandbox: &Sandbox) -> Result<WrittenFiles, Error
     let issuers = match sandbox.issuers() {
         None => None,
         Some(issuers) => {
-            let upstream =
-                Upstream { endpoint: sandbox.endpoint(), bundle: certificate_authority.as_deref() };
+            let listening = sandbox.oci_addr();
+            let endpoint =
+                sandbox.endpoint().replace(&listening.to_string(), &issuer::local(listening).to_string());
+            let upstream = Upstream { endpoint, bundle: certificate_authority.as_deref() };
             let (files, profile) =
                 issuer::write_files(&dir, &config, issuers, sandbox.identity(), &upstream)?;
             profiles.push(profile);

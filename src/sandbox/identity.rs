@@ -1,4 +1,4 @@
-//! The one caller that the sandbox knows: an API key made for it.
+//! The user that the sandbox knows: an API key made for it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,10 +30,24 @@ impl Identity {
     ///
     /// When the key cannot be made or encoded.
     pub fn generate() -> Result<Identity, Error> {
+        let tenancy = format!("ocid1.tenancy.oc1..aaaaaaaa{}", random_base32(52));
+        Identity::with_key(tenancy, format!("ocid1.user.oc1..aaaaaaaa{}", random_base32(52)))
+    }
+
+    /// The same user with another new key, as when keys are rotated.
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot be made or encoded.
+    pub fn rotated(&self) -> Result<Identity, Error> {
+        Identity::with_key(self.tenancy().to_owned(), self.user().to_owned())
+    }
+
+    fn with_key(tenancy: String, user: String) -> Result<Identity, Error> {
         let key = Key::generate()?;
         Ok(Identity(Arc::new(Inner {
-            tenancy: format!("ocid1.tenancy.oc1..aaaaaaaa{}", random_base32(52)),
-            user: format!("ocid1.user.oc1..aaaaaaaa{}", random_base32(52)),
+            tenancy,
+            user,
             fingerprint: fingerprint(key.public_der()),
             private_key_pem: key.private_pem()?,
             public_key: key.public().clone(),
@@ -82,7 +96,7 @@ impl fmt::Debug for Identity {
 }
 
 /// OCI, Required Keys and OCIDs: MD5 over the DER of the public key, as colon-separated hex.
-fn fingerprint(public_key_der: &[u8]) -> String {
+pub(super) fn fingerprint(public_key_der: &[u8]) -> String {
     let pairs: Vec<String> = Md5::digest(public_key_der).iter().map(|byte| format!("{byte:02x}")).collect();
     pairs.join(":")
 }

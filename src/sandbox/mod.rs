@@ -30,6 +30,7 @@ mod authorization;
 mod backup;
 mod change;
 mod control;
+mod door;
 mod error;
 mod fault;
 mod files;
@@ -149,7 +150,7 @@ impl Sandbox {
         let tokens = issuers.as_ref().map(Issuers::tokens);
         let oci = Arc::new(Oci::pipeline(&identity, tokens, config.now, config.stage));
         let acceptor = authority.as_ref().map(Authority::acceptor);
-        let oci_addr = listeners.serve(config.oci_listen, acceptor, &oci).await?;
+        let oci_addr = listeners.serve(config.oci_listen, acceptor, &oci).await?.address;
         let control = Control { oci: Arc::clone(&oci), issuers: issuers.as_ref().map(Issuers::steering) };
         let control_addr = listeners.control(config.control_listen, control).await?;
         Ok(Sandbox { oci, identity, issuers, authority, oci_addr, control_addr, listeners })
@@ -171,7 +172,7 @@ impl Sandbox {
         format!("{scheme}://{}", self.oci_addr())
     }
 
-    /// The one user whose signatures are accepted.
+    /// The user whose signatures are accepted from the start.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
@@ -194,6 +195,16 @@ impl Sandbox {
     /// When a directory or file cannot be written.
     pub fn write_config(&self, dir: &Path) -> Result<WrittenFiles, Error> {
         files::write(dir, self)
+    }
+
+    /// Takes another API key from now on: the second key of the user, or another user.
+    pub fn accept(&self, identity: &Identity) {
+        self.oci.face.verifier.accept(identity);
+    }
+
+    /// Takes an API key no more.
+    pub fn refuse(&self, identity: &Identity) {
+        self.oci.face.verifier.refuse(identity);
     }
 
     /// Adds a rule behind those already there; the same as `POST /sandbox/faults`.

@@ -17,7 +17,7 @@ use super::store::Store;
 use super::verify::Verifier;
 
 pub(super) struct Oci {
-    verifier: Verifier,
+    pub(super) verifier: Verifier,
     store: Arc<Store>,
     now: Now,
 }

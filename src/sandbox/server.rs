@@ -2,12 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -15,12 +14,10 @@ use tokio_util::task::TaskTracker;
 
 use super::Error;
 use super::control::Control;
+use super::door::Door;
 use super::fault::{CutPoint, StallPoint};
 use super::pipeline::{Cut, Face, Pipeline};
 use super::socket::{Socket, Stream};
-
-/// How long to let the system recover when a connection cannot be accepted (it is out of descriptors).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 pub(super) struct Listeners {
     tasks: Tasks,
@@ -52,22 +49,24 @@ impl Listeners {
         Listeners { tasks, _end: stop.drop_guard() }
     }
 
-    /// Serves a face from now on, and says where.
+    /// Serves a face from now on, behind what is returned.
     pub(super) async fn serve<F: Face>(
         &self,
         listen: SocketAddr,
         acceptor: Option<TlsAcceptor>,
         pipeline: &Arc<Pipeline<F>>,
-    ) -> Result<SocketAddr, Error> {
-        let (listener, address) = bind(listen).await?;
-        self.tasks.spawn(serve(listener, acceptor, Arc::clone(pipeline), self.tasks.clone()));
-        Ok(address)
+    ) -> Result<Arc<Door>, Error> {
+        let door = Door::bind(listen).await?;
+        let serving = serve(Arc::clone(&door), acceptor, Arc::clone(pipeline), self.tasks.clone());
+        self.tasks.spawn(serving);
+        Ok(door)
     }
 
     /// Serves the control face from now on, and says where.
     pub(super) async fn control(&self, listen: SocketAddr, control: Control) -> Result<SocketAddr, Error> {
-        let (listener, address) = bind(listen).await?;
-        self.tasks.spawn(serve_control(listener, Arc::new(control), self.tasks.clone()));
+        let door = Door::bind(listen).await?;
+        let address = door.address;
+        self.tasks.spawn(serve_control(door, Arc::new(control), self.tasks.clone()));
         Ok(address)
     }
 
@@ -78,38 +77,17 @@ impl Listeners {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
-    let listening = async {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        Ok((listener, address))
-    };
-    listening.await.map_err(|source| Error::Listen { address, source })
-}
-
-async fn accept(listener: &TcpListener) -> TcpStream {
-    loop {
-        match listener.accept().await {
-            Ok((tcp, _)) => {
-                // Faults write in small pieces, which must not be joined.
-                let _ = tcp.set_nodelay(true);
-                return tcp;
-            }
-            Err(_) => sleep(ACCEPT_PAUSE).await,
-        }
-    }
-}
-
 async fn serve<F: Face>(
-    listener: TcpListener,
+    door: Arc<Door>,
     acceptor: Option<TlsAcceptor>,
     pipeline: Arc<Pipeline<F>>,
     tasks: Tasks,
 ) {
     loop {
-        let tcp = accept(&listener).await;
+        let (tcp, end) = door.accept().await;
         pipeline.ledger.connected();
-        tasks.spawn(connection(tcp, acceptor.clone(), Arc::clone(&pipeline), tasks.clone()));
+        let connection = connection(tcp, acceptor.clone(), Arc::clone(&pipeline), tasks.clone());
+        tasks.spawn(end.run_until_cancelled_owned(connection));
     }
 }
 
@@ -150,9 +128,9 @@ async fn connection<F: Face>(
     let _ = served.await;
 }
 
-async fn serve_control(listener: TcpListener, control: Arc<Control>, tasks: Tasks) {
+async fn serve_control(door: Arc<Door>, control: Arc<Control>, tasks: Tasks) {
     loop {
-        let tcp = accept(&listener).await;
+        let (tcp, _) = door.accept().await;
         let control = Arc::clone(&control);
         tasks.spawn(async move {
             let service = service_fn(|request| control.answer(request));

@@ -1,6 +1,7 @@
 //! Is this request signed by the one who may? Answered from the raw request alone.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
@@ -39,6 +40,8 @@ pub(super) enum Refusal {
     Algorithm(String),
     #[error("key id {0:?} is not known")]
     KeyId(String),
+    #[error("the key id is a token, and there are no issuers")]
+    NoTokens,
     #[error("the token in the key id {0}")]
     Token(#[from] TokenRefusal),
     #[error("the certificate {0}")]
@@ -74,8 +77,8 @@ pub(super) enum Coverage {
 
 /// Whose signatures the OCI face accepts.
 pub(super) struct Verifier {
-    key: VerifyingKey<Sha256>,
-    key_id: String,
+    /// API keys by their ids.
+    keys: RwLock<HashMap<String, VerifyingKey<Sha256>>>,
     tokens: Option<Arc<Mint>>,
 }
 
@@ -85,7 +88,16 @@ impl Verifier {
     }
 
     pub(super) fn of_key(key: RsaPublicKey, key_id: String) -> Verifier {
-        Verifier { key: VerifyingKey::new(key), key_id, tokens: None }
+        Verifier { keys: RwLock::new(HashMap::from([(key_id, VerifyingKey::new(key))])), tokens: None }
+    }
+
+    pub(super) fn accept(&self, identity: &Identity) {
+        let key = VerifyingKey::new(identity.public_key().clone());
+        self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(identity.key_id(), key);
+    }
+
+    pub(super) fn refuse(&self, identity: &Identity) {
+        self.keys.write().unwrap_or_else(PoisonError::into_inner).remove(&identity.key_id());
     }
 
     pub(super) fn verify(&self, request: &RawRequest, now: SystemTime) -> Result<(), Refusal> {
@@ -94,12 +106,14 @@ impl Verifier {
 
     /// A user's key, or the session key that a token vouches for.
     fn key_of(&self, key_id: &str, now: SystemTime) -> Result<VerifyingKey<Sha256>, Refusal> {
-        if key_id == self.key_id {
-            return Ok(self.key.clone());
-        }
         match (&self.tokens, key_id.strip_prefix("ST$")) {
             (Some(tokens), Some(token)) => Ok(VerifyingKey::new(tokens.key_of(token, now)?)),
-            _ => Err(Refusal::KeyId(key_id.to_owned())),
+            // What is refused is told to the caller and may be logged: no token is.
+            (None, Some(_)) => Err(Refusal::NoTokens),
+            (_, None) => {
+                let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+                keys.get(key_id).cloned().ok_or_else(|| Refusal::KeyId(key_id.to_owned()))
+            }
         }
     }
 }

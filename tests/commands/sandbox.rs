@@ -146,3 +146,35 @@ fn files_that_cannot_be_written_are_told_with_their_flag() {
     let line = ended.refusal(2);
     assert!(line.starts_with("--write-config: cannot write /") && line.contains("here: "), "{line}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_its_files_it_plays_every_other_way_to_sign_in() {
+    let mut running = upstream_only("--imds-listen 127.0.0.3:0 --oke-listen 127.0.0.4:0").start();
+    running.until(|running| running.stdout().contains("Serving until").then_some(()));
+    for (name, start) in
+        [("metadata", "http://127.0.0.3:"), ("auth", "http://127.0.0.3:"), ("OKE", "https://127.0.0.4:")]
+    {
+        assert!(running.said(name).starts_with(start), "{}", running.stdout());
+    }
+    let files = running.home().join("files");
+    let text = |name: &str| std::fs::read_to_string(files.join(name)).unwrap();
+    let metadata = running.said("metadata");
+    assert!(text("instance-principal.env").contains(&format!("\nOCI_METADATA_BASE_URL={metadata}\n")));
+    let cluster = running.said("OKE").replace("https://", "");
+    assert!(text("oke-workload-identity.env").contains(&format!("\nKUBERNETES_SERVICE_HOST={cluster}\n")));
+    for name in ["security-token.env", "resource-principal.env"] {
+        assert!(text(name).contains(&format!("\nOCI_CLI_ENDPOINT={}\n", running.said("OCI"))), "{name}");
+        assert!(running.stdout().contains(files.join(name).to_str().unwrap()), "{name}");
+    }
+}
+
+#[test]
+fn without_its_files_it_plays_no_other_way_to_sign_in() {
+    for flag in ["--imds-listen 127.0.0.1:0", "--oke-listen 127.0.0.1:0", "--token-life 1m"] {
+        let ended = sandbox(&format!("--once {flag}")).run();
+        let line = ended.refusal(2);
+        assert!(line.contains("--write-config"), "{line}");
+    }
+    let ended = sandbox("--once --stage 50ms").run();
+    assert!(!ended.stdout.contains("OKE"), "{ended:?}");
+}

@@ -24,6 +24,7 @@ use crate::region::Regions;
 use crate::region::Sources;
 use crate::sandbox::Config;
 use crate::sandbox::Error as SandboxError;
+use crate::sandbox::IssuerConfig;
 use crate::sandbox::Sandbox;
 use crate::sandbox::Transport;
 use crate::sandbox::WrittenFiles;
@@ -87,13 +88,23 @@ async fn start(settings: &config::Sandbox) -> Result<Sandbox, Failure> {
         now: Arc::new(move || clock.now()),
         stage: settings.stage,
         identity: None,
-        issuers: None,
+        issuers: settings.write_config.as_ref().map(|_files| issuers(settings)),
     };
     let failed = |error: SandboxError| match error {
-        SandboxError::Listen { .. } => format!("--oci-listen or --control-listen: {}", told(&error)),
+        SandboxError::Listen { .. } => {
+            format!("--oci-listen, --control-listen, --imds-listen or --oke-listen: {}", told(&error))
+        }
         _ => told(&error),
     };
     Sandbox::start(config).await.map_err(|error| Failure::Runtime(failed(error)))
+}
+
+/// Only whoever has their files can use them.
+fn issuers(settings: &config::Sandbox) -> IssuerConfig {
+    IssuerConfig {
+        token_life: settings.token_life,
+        ..IssuerConfig::new(settings.imds_listen, settings.oke_listen)
+    }
 }
 
 fn written(sandbox: &Sandbox, settings: &config::Sandbox) -> Result<Option<WrittenFiles>, Failure> {

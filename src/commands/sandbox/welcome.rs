@@ -1,6 +1,7 @@
 //! What a newcomer is told first: what runs here, and where. Scripts read the first two words of a line.
 
 use crate::commands::healthcheck::reachable;
+use crate::sandbox::IssuerFiles;
 use crate::sandbox::Sandbox;
 use crate::sandbox::WrittenFiles;
 use crate::server::Server;
@@ -21,11 +22,17 @@ pub(super) fn all(server: &Server, sandbox: &Sandbox) -> String {
 /// The OCI.
 pub(super) fn upstream(sandbox: &Sandbox) -> String {
     let control = format!("http://{}", sandbox.control_addr());
-    [
+    let mut lines = vec![
         line("OCI", &endpoint(sandbox), "Block Volume API; checks signatures"),
         line("control", &control, "/sandbox/faults /sandbox/ledger"),
-    ]
-    .join("\n")
+    ];
+    if let Some(issuers) = sandbox.issuers() {
+        let cluster = format!("https://{}", issuers.cluster_addr());
+        lines.push(line("metadata", &issuers.metadata_url(), "IMDS of an instance"));
+        lines.push(line("auth", &issuers.federation_url(), "/v1/x509: federation of instances"));
+        lines.push(line("OKE", &cluster, "workload identity of a pod"));
+    }
+    lines.join("\n")
 }
 
 /// What lets another process in, and how.
@@ -38,6 +45,8 @@ pub(super) fn files(files: &WrittenFiles, sandbox: &Sandbox) -> String {
         lines.push(line("authority", &authority.to_string(), ""));
         flags.push_str(&format!(" --cert-bundle {authority}"));
     }
+    let others = files.issuers.iter().flat_map(IssuerFiles::all);
+    lines.extend(others.map(|file| line("variables", &file.display().to_string(), "")));
     lines.push(format!("\nTo sign in from another terminal:\noci-backup-gateway check {flags}"));
     lines.join("\n")
 }

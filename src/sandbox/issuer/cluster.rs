@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{Method, StatusCode};
 use pkcs8::DecodePublicKey;
 use rsa::RsaPublicKey;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::instance::broken;
@@ -19,6 +20,12 @@ use crate::sandbox::problem::Problem;
 use crate::sandbox::request::RawRequest;
 
 const SESSION_TOKENS: &str = "/resourcePrincipalSessionTokens";
+
+#[derive(Deserialize)]
+struct Body {
+    #[serde(rename = "podKey")]
+    pod_key: Option<String>,
+}
 
 pub(super) struct Cluster(pub(super) Arc<State>);
 
@@ -49,10 +56,10 @@ impl Face for Cluster {
         request: &RawRequest,
         _: u64,
     ) -> Result<(Account, RsaPublicKey), Problem> {
-        let body: Value = serde_json::from_slice(&request.body)
+        let body: Body = serde_json::from_slice(&request.body)
             .map_err(|error| Problem::cannot_parse(error.to_string()))?;
-        let key = body["podKey"].as_str().ok_or_else(|| Problem::missing_parameter("podKey is missing."))?;
-        let key = pod_key(key).ok_or_else(|| Problem::invalid_parameter("podKey is no RSA public key."))?;
+        let key = body.pod_key.ok_or_else(|| Problem::missing_parameter("podKey is missing."))?;
+        let key = pod_key(&key).ok_or_else(|| Problem::invalid_parameter("podKey is no RSA public key."))?;
         Ok((account, key))
     }
 

@@ -103,9 +103,9 @@ fn security_token(
 ) -> Result<(Profile, Lines), Error> {
     const PROFILE: &str = "SECURITY_TOKEN";
     let dir = dir.join("session");
-    let (token, key) = session(&dir, issuers, SessionKind::User)?;
+    let Written { token, key, fingerprint } = session(&dir, issuers, SessionKind::User)?;
     let keys = [
-        ("fingerprint", identity.fingerprint().to_owned()),
+        ("fingerprint", fingerprint),
         ("tenancy", identity.tenancy().to_owned()),
         ("region", identity.region().to_owned()),
         ("key_file", key.display().to_string()),
@@ -148,7 +148,8 @@ fn workload_identity(dir: &Path, issuers: &Issuers, identity: &Identity) -> Resu
 }
 
 fn resource_principal(dir: &Path, issuers: &Issuers, identity: &Identity) -> Result<Lines, Error> {
-    let (token, key) = session(&dir.join("resource-principal"), issuers, SessionKind::Resource)?;
+    let dir = dir.join("resource-principal");
+    let Written { token, key, fingerprint: _ } = session(&dir, issuers, SessionKind::Resource)?;
     Ok(vec![
         ("OCI_RESOURCE_PRINCIPAL_VERSION", "2.2".to_owned()),
         ("OCI_RESOURCE_PRINCIPAL_RPST", token.display().to_string()),
@@ -157,18 +158,25 @@ fn resource_principal(dir: &Path, issuers: &Issuers, identity: &Identity) -> Res
     ])
 }
 
-/// Token and key. The SDKs take the token's file as it is: no newline at its end.
-fn session(dir: &Path, issuers: &Issuers, kind: SessionKind) -> Result<(PathBuf, PathBuf), Error> {
+/// A session's files.
+struct Written {
+    token: PathBuf,
+    key: PathBuf,
+    fingerprint: String,
+}
+
+/// The SDKs take the token's file as it is: no newline at its end.
+fn session(dir: &Path, issuers: &Issuers, kind: SessionKind) -> Result<Written, Error> {
     create_dir(dir)?;
     let (token, key) = (dir.join("token"), dir.join("key.pem"));
     let session = issuers.session(kind, LIFE)?;
     write_private(&token, session.token())?;
     write_private(&key, &session.private_key_pem()?)?;
-    Ok((token, key))
+    Ok(Written { token, key, fingerprint: session.fingerprint() })
 }
 
 /// Where a listener is called from this machine.
-fn local(address: SocketAddr) -> SocketAddr {
+pub(in crate::sandbox) fn local(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),

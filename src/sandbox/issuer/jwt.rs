@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rsa::RsaPublicKey;
 use rsa::pkcs1v15::{Signature, VerifyingKey};
 use rsa::signature::Verifier;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::Sha256;
 
 use crate::sandbox::Error;
@@ -22,6 +22,23 @@ pub(in crate::sandbox) enum Unreadable {
     Signature,
 }
 
+/// What a token says.
+pub(super) struct Claims(Map<String, Value>);
+
+impl Claims {
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_str()
+    }
+
+    pub(super) fn number(&self, name: &str) -> Option<u64> {
+        self.0.get(name)?.as_u64()
+    }
+
+    pub(super) fn list(&self, name: &str) -> &[Value] {
+        self.0.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    }
+}
+
 pub(super) fn sign(key: &Key, kid: &str, claims: &Value) -> Result<String, Error> {
     let header = json!({"kid": kid, "alg": "RS256", "typ": "JWT"});
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -31,10 +48,10 @@ pub(super) fn sign(key: &Key, kid: &str, claims: &Value) -> Result<String, Error
 }
 
 /// The claims, once the signature fits. No claim is judged here.
-pub(super) fn open(token: &str, key: &RsaPublicKey) -> Result<Value, Unreadable> {
+pub(super) fn open(token: &str, key: &RsaPublicKey) -> Result<Claims, Unreadable> {
     let (signed, signature) = token.rsplit_once('.').ok_or(Unreadable::NotAJwt)?;
     let (header, claims) = signed.split_once('.').ok_or(Unreadable::NotAJwt)?;
-    if read(header)?["alg"] != "RS256" {
+    if read(header)?.text("alg") != Some("RS256") {
         return Err(Unreadable::Algorithm);
     }
     let claims = read(claims)?;
@@ -46,7 +63,7 @@ pub(super) fn open(token: &str, key: &RsaPublicKey) -> Result<Value, Unreadable>
     Ok(claims)
 }
 
-fn read(part: &str) -> Result<Value, Unreadable> {
+fn read(part: &str) -> Result<Claims, Unreadable> {
     let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| Unreadable::NotAJwt)?;
-    serde_json::from_slice::<Value>(&bytes).ok().filter(Value::is_object).ok_or(Unreadable::NotAJwt)
+    serde_json::from_slice(&bytes).map(Claims).map_err(|_| Unreadable::NotAJwt)
 }

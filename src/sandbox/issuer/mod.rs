@@ -12,7 +12,7 @@
 //! - One cluster, with one service account, `default/gateway`.
 //! - Tokens live as long as they are told to ([`IssuerConfig::token_life`], [`IssuerChange`]), by the sandbox's clock
 //!   and to the second.
-//! - Faults strike as they do the OCI face's requests ([`FaultRule`](super::FaultRule)), by rules of their own:
+//! - Faults strike as they do the OCI face's requests ([`FaultRule`]), by rules of their own:
 //!   `path` tells the endpoints apart. A fault at accept strikes both listeners.
 
 pub(super) mod certificate;
@@ -36,13 +36,14 @@ pub use keys::IssuerKeys;
 pub use session::{Session, SessionKind};
 pub use state::{ClusterType, IssuerChange, NewCertificate, RegionForm};
 
-pub(super) use files::{Upstream, write as write_files};
+pub(super) use files::{Upstream, local, write as write_files};
 pub(super) use service_account::AUDIENCE;
 
 use cluster::Cluster;
 use instance::Instance;
 use state::State;
 
+use super::door::Door;
 use super::ledger::Book;
 use super::pipeline::Pipeline;
 use super::rules::Rules;
@@ -91,6 +92,18 @@ pub(super) struct Steering {
     pub(super) state: Arc<State>,
     pub(super) rules: Arc<Rules>,
     pub(super) ledger: Arc<Book>,
+    doors: [Arc<Door>; 2],
+}
+
+impl Steering {
+    pub(super) fn change(&self, change: IssuerChange) -> Result<(), Error> {
+        match change.listening {
+            Some(true) => self.doors.iter().try_for_each(|door| door.open())?,
+            Some(false) => self.doors.iter().for_each(|door| door.close()),
+            None => {}
+        }
+        self.state.change(change)
+    }
 }
 
 impl Issuers {
@@ -122,10 +135,11 @@ impl Issuers {
             face: Cluster(Arc::clone(&state)),
             now,
         };
-        let instance_addr = listeners.serve(config.instance_listen, None, &Arc::new(instance)).await?;
+        let instance = listeners.serve(config.instance_listen, None, &Arc::new(instance)).await?;
         let acceptor = Some(authority.acceptor());
-        let cluster_addr = listeners.serve(config.cluster_listen, acceptor, &Arc::new(cluster)).await?;
-        let steering = Arc::new(Steering { state, rules, ledger });
+        let cluster = listeners.serve(config.cluster_listen, acceptor, &Arc::new(cluster)).await?;
+        let (instance_addr, cluster_addr) = (instance.address, cluster.address);
+        let steering = Arc::new(Steering { state, rules, ledger, doors: [instance, cluster] });
         Ok(Issuers { steering, authority, instance_addr, cluster_addr })
     }
 
@@ -180,9 +194,9 @@ impl Issuers {
     ///
     /// # Errors
     ///
-    /// When a certificate cannot be made; nothing is changed then.
+    /// When a certificate cannot be made or an address cannot be listened on again.
     pub fn change(&self, change: IssuerChange) -> Result<(), Error> {
-        self.steering.state.change(change)
+        self.steering.change(change)
     }
 
     /// Adds a rule behind those already there; the same as `POST /sandbox/issuers/faults`.

@@ -62,14 +62,13 @@ pub(super) fn issue(key: &Key, audience: &str, now: SystemTime, life: Duration) 
 pub(super) fn judge(header: Option<&str>, key: &Key, now: SystemTime) -> Result<Account, AccountRefusal> {
     let token = header.and_then(|header| header.strip_prefix("Bearer ")).ok_or(AccountRefusal::NoBearer)?;
     let claims = jwt::open(token, key.public())?;
-    let expiry = claims["exp"].as_u64().ok_or(AccountRefusal::NoExpiry)?;
+    let expiry = claims.number("exp").ok_or(AccountRefusal::NoExpiry)?;
     if let Some(seconds) = unix(now).checked_sub(expiry) {
         return Err(AccountRefusal::Expired { seconds });
     }
-    let audiences = claims["aud"].as_array().ok_or(AccountRefusal::Audience)?;
-    if !audiences.contains(&Value::from(AUDIENCE)) {
+    if !claims.list("aud").contains(&Value::from(AUDIENCE)) {
         return Err(AccountRefusal::Audience);
     }
-    let subject = claims["sub"].as_str().filter(|subject| subject.starts_with("system:serviceaccount:"));
+    let subject = claims.text("sub").filter(|subject| subject.starts_with("system:serviceaccount:"));
     Ok(Account { subject: subject.ok_or(AccountRefusal::NoAccount)?.to_owned() })
 }

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::certificate::Subject;
 use super::state::claims;
 use crate::sandbox::Error;
+use crate::sandbox::identity::fingerprint;
 use crate::sandbox::key::Key;
 
 /// Whose session it is.
@@ -56,6 +57,11 @@ impl Session {
     /// The token, without `ST$`.
     pub fn token(&self) -> &str {
         &self.token
+    }
+
+    /// The key's fingerprint, as in a profile.
+    pub fn fingerprint(&self) -> String {
+        fingerprint(self.key.public_der())
     }
 
     /// The private key as unencrypted PKCS#8.

@@ -57,6 +57,9 @@ pub struct IssuerChange {
     /// Whether OCI refuses all tokens that were issued so far.
     #[serde(default)]
     pub revoke_tokens: bool,
+    /// `false`: connections to the issuers are refused, and those that are there end. `true`: they listen again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listening: Option<bool>,
 }
 
 /// The instance's next leaf certificate.

@@ -10,7 +10,7 @@ use rsa::traits::PublicKeyParts;
 use rsa::{BigUint, RsaPublicKey};
 use serde_json::{Map, Value, json};
 
-use super::jwt::{self, Unreadable};
+use super::jwt::{self, Claims, Unreadable};
 use super::keys::IssuerKeys;
 use crate::sandbox::Error;
 
@@ -78,11 +78,11 @@ impl Mint {
     ) -> Result<RsaPublicKey, TokenRefusal> {
         let claims = jwt::open(token, self.keys.mint().public())?;
         let key = session_key(&claims).ok_or(TokenRefusal::NoKey)?;
-        let expiry = claims["exp"].as_u64().ok_or(TokenRefusal::NoExpiry)?;
+        let expiry = claims.number("exp").ok_or(TokenRefusal::NoExpiry)?;
         if let Some(seconds) = unix(now).checked_sub(expiry) {
             return Err(TokenRefusal::Expired { seconds });
         }
-        let number = claims["jti"].as_str().and_then(|number| number.parse::<u64>().ok());
+        let number = claims.text("jti").and_then(|number| number.parse::<u64>().ok());
         match number {
             Some(number) if number >= self.revoked_below.load(Ordering::Relaxed) => Ok(key),
             _ => Err(TokenRefusal::Revoked),
@@ -100,10 +100,10 @@ fn jwk(key: &RsaPublicKey) -> Value {
     json!({"kty": "RSA", "alg": "RS256", "use": "sig", "kid": "session", "n": number(key.n()), "e": number(key.e())})
 }
 
-fn session_key(claims: &Value) -> Option<RsaPublicKey> {
-    let jwk: Value = serde_json::from_str(claims["jwk"].as_str()?).ok()?;
+fn session_key(claims: &Claims) -> Option<RsaPublicKey> {
+    let jwk: Map<String, Value> = serde_json::from_str(claims.text("jwk")?).ok()?;
     let number = |name: &str| {
-        let bytes = URL_SAFE_NO_PAD.decode(jwk[name].as_str()?).ok()?;
+        let bytes = URL_SAFE_NO_PAD.decode(jwk.get(name)?.as_str()?).ok()?;
         Some(BigUint::from_bytes_be(&bytes))
     };
     RsaPublicKey::new(number("n")?, number("e")?).ok()

@@ -88,7 +88,7 @@ async fn a_key_that_is_none_is_400() {
     let world = World::with_issuers().await;
     for (body, code) in [
         (json!({}), "MissingParameter"),
-        (json!({"podKey": 1}), "MissingParameter"),
+        (json!({"podKey": 1}), "CannotParseRequest"),
         (json!({"podKey": "*"}), "InvalidParameter"),
         (json!({"podKey": "-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n"}), "InvalidParameter"),
     ] {

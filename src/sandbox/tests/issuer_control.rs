@@ -1,12 +1,14 @@
 //! The issuers as they are steered: over the control listener, by faults, and by what the ledger tells.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
 use super::client::{Answer, Client, World};
 use super::issuing::{HOUR, claims, session_key};
-use crate::sandbox::{CutPoint, Fault, FaultRule, Framing, Ledger, StallPoint, Wire};
+use crate::sandbox::{CutPoint, Fault, FaultRule, Framing, IssuerChange, Ledger, StallPoint, Wire};
 
 async fn control(world: &World, method: &str, path: &str, body: &Value) -> Answer {
     let body = body.to_string();
@@ -14,7 +16,7 @@ async fn control(world: &World, method: &str, path: &str, body: &Value) -> Answe
         "{method} /sandbox/issuers{path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}",
         body.len(),
     );
-    let tcp = tokio::net::TcpStream::connect(world.sandbox.control_addr()).await.unwrap();
+    let tcp = TcpStream::connect(world.sandbox.control_addr()).await.unwrap();
     Client(tcp).send(request.as_bytes()).await
 }
 
@@ -115,7 +117,7 @@ async fn a_fault_cuts_what_is_said_short() {
     let world = World::with_issuers().await;
     let ask = async || {
         let address = world.issuers().federation_url().replace("http://", "");
-        let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+        let tcp = TcpStream::connect(address).await.unwrap();
         let ask = b"GET /opc/v2/identity/key.pem HTTP/1.1\r\nhost: x\r\nauthorization: Bearer Oracle\r\n\r\n";
         Client(tcp).until_it_ends(ask).await
     };
@@ -132,6 +134,28 @@ async fn a_fault_cuts_what_is_said_short() {
         assert_eq!(end.is_err(), reset, "{wire:?}");
     }
     assert_eq!(world.issuers().ledger().connections.cut, 1);
+}
+
+#[tokio::test]
+async fn issuers_that_do_not_listen_refuse_connections_until_they_do_again() {
+    let world = World::with_issuers().await;
+    let instance: SocketAddr = world.issuers().federation_url().replace("http://", "").parse().unwrap();
+    let cluster = world.issuers().cluster_addr();
+    let kept = TcpStream::connect(instance).await.unwrap();
+    let listening = |listening| IssuerChange { listening: Some(listening), ..IssuerChange::default() };
+
+    world.issuers().change(listening(false)).unwrap();
+    for address in [instance, cluster] {
+        let error = TcpStream::connect(address).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused, "{address}");
+    }
+    let (read, _) = Client(kept).until_it_ends(b"").await;
+    assert_eq!(read, "", "a connection that was there ends");
+    assert_eq!(world.get("/20160918/volumeBackups?compartmentId=x").await.status, 200, "OCI goes on");
+
+    assert_eq!(control(&world, "POST", "", &json!({"listening": true})).await.status, 204);
+    assert_eq!(world.metadata("instance/region").await.status, 200);
+    TcpStream::connect(cluster).await.unwrap();
 }
 
 #[tokio::test]

@@ -105,9 +105,9 @@ impl World {
         let certificate: x509_cert::Certificate = certificate.unwrap();
         let names = certificate.tbs_certificate.subject.0;
         let values = names.iter().flat_map(|part| part.0.iter()).map(|attribute| attribute.value.value());
-        let tenant =
+        let mut tenant =
             values.filter_map(|value| std::str::from_utf8(value).unwrap().strip_prefix("opc-tenant:"));
-        let tenancy = tenant.last().unwrap().to_owned();
+        let tenancy = tenant.next().unwrap().to_owned();
         let intermediate = der(&text("identity/intermediate.pem").await);
         Certificates { leaf, intermediate, key_pem: text("identity/key.pem").await, tenancy }
     }

@@ -1,5 +1,8 @@
 //! Session tokens where the OCI face meets them.
 
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine;
@@ -115,11 +118,70 @@ async fn what_the_sandbox_did_not_issue_is_no_token() {
     }
 }
 
+/// The variables of a file, by name.
+fn variables(file: &Path) -> BTreeMap<String, String> {
+    assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
+    let text = std::fs::read_to_string(file).unwrap();
+    let pair = |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    text.lines().filter_map(pair).collect()
+}
+
+/// The content of a file that only its owner reads.
+fn private(path: &str) -> String {
+    assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600, "{path}");
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[tokio::test]
+async fn the_written_files_of_each_way_sign_in() {
+    let world = World::with_issuers().await;
+    let dir = tempfile::tempdir().unwrap();
+    let written = world.sandbox.write_config(dir.path()).unwrap();
+    let files = written.issuers.unwrap();
+    for (file, auth) in files.all().into_iter().zip([
+        "security_token",
+        "instance_principal",
+        "oke_workload_identity",
+        "resource_principal",
+    ]) {
+        let variables = variables(file);
+        assert_eq!(variables["OCI_CLI_AUTH"], auth);
+        assert_eq!(variables["OCI_CLI_ENDPOINT"], world.sandbox.endpoint());
+        assert_eq!(variables["OCI_CLI_REGION"], "us-ashburn-1");
+    }
+
+    let user = variables(&files.security_token);
+    assert_eq!(user["OCI_CLI_CONFIG_FILE"], written.config.to_str().unwrap());
+    let config = private(&user["OCI_CLI_CONFIG_FILE"]);
+    let profile = config.split_once(&format!("\n[{}]\n", user["OCI_CLI_PROFILE"])).unwrap().1;
+    let key = |name: &str| profile.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+    assert_eq!(key("tenancy="), identity().tenancy());
+    let (token, pem) = (private(&key("security_token_file=")), private(&key("key_file=")));
+    assert_eq!(status(&world, &token, &pem).await, 200);
+
+    let resource = variables(&files.resource_principal);
+    assert_eq!(resource["OCI_RESOURCE_PRINCIPAL_VERSION"], "2.2");
+    let token = private(&resource["OCI_RESOURCE_PRINCIPAL_RPST"]);
+    let pem = private(&resource["OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM"]);
+    assert_eq!(status(&world, &token, &pem).await, 200);
+
+    let pod = variables(&files.oke_workload_identity);
+    assert_eq!(pod["KUBERNETES_SERVICE_HOST"], world.issuers().cluster_addr().to_string());
+    let token = private(&pod["OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_PATH"]);
+    let authority = std::fs::read_to_string(&pod["OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH"]).unwrap();
+    assert_eq!(authority, world.issuers().cluster_authority_pem());
+    assert_eq!(world.cluster(&format!("Bearer {token}"), &json!({})).await.status, 400, "no key, no more");
+
+    let instance = variables(&files.instance_principal);
+    assert_eq!(instance["OCI_METADATA_BASE_URL"], world.issuers().metadata_url());
+    assert_eq!(instance["OCI_SDK_AUTH_CLIENT_REGION_URL"], world.issuers().federation_url());
+}
+
 #[tokio::test]
 async fn without_issuers_no_token_is_known() {
     let issuing = World::with_issuers().await;
     let token = issuing.token().await;
     let world = World::start().await;
     let request = world.signed_by(&token, session_key());
-    assert!(refusal(&world, &request).await.ends_with("is not known"));
+    assert_eq!(refusal(&world, &request).await, "the key id is a token, and there are no issuers");
 }

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::sandbox::authorization::Authorization;
 use crate::sandbox::request::RawRequest;
-use crate::sandbox::verify::{Refusal, Verifier, check_signature};
+use crate::sandbox::verify::{Coverage, Refusal, Verifier, check_signature, verify};
 
 fn vectors() -> Value {
     serde_json::from_str(include_str!("../../../tests/data/signing-vectors.json")).unwrap()
@@ -69,7 +69,7 @@ fn what_the_official_sdk_signs_is_accepted_in_both_attribute_orders() {
 }
 
 #[test]
-fn what_the_official_sdk_signs_for_another_key_id_is_refused() {
+fn what_the_official_sdk_signs_with_a_token_is_refused_without_issuers() {
     let vectors = vectors();
     let key_id = text(&vectors["fresh_key"], "key_id");
     let key =
@@ -83,7 +83,21 @@ fn what_the_official_sdk_signs_for_another_key_id_is_refused() {
     let token = token.unwrap();
     let refusal =
         verifier.verify(&request(token, text(token, "authorization_go_order")), date(token)).unwrap_err();
-    assert_eq!(refusal, Refusal::KeyId(text(token, "key_id").to_owned()));
+    assert_eq!(refusal, Refusal::NoTokens);
+}
+
+/// The official SDK does not sign the host there.
+#[test]
+fn what_the_official_sdk_signs_for_the_federation_endpoint_is_accepted_there_alone() {
+    let vectors = vectors();
+    let named = |vector: &&Value| text(vector, "name") == "post_x509_federation";
+    let vector = vectors["vectors"].as_array().unwrap().iter().find(named).unwrap();
+    let key = RsaPrivateKey::from_pkcs8_pem(text(&vectors["fresh_key"]["pem"], "pkcs8")).unwrap();
+    let request = request(vector, text(vector, "authorization_python_order"));
+    let judged =
+        |coverage| verify(&request, coverage, date(vector), |_| Ok(VerifyingKey::new(key.to_public_key())));
+    assert_eq!(judged(Coverage::HostOptional), Ok(()));
+    assert_eq!(judged(Coverage::WithHost), Err(Refusal::NotSigned("host")));
 }
 
 /// Their date has a wrong weekday, which this sandbox refuses: so their signatures are looked at alone.

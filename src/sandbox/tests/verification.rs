@@ -232,3 +232,25 @@ async fn a_date_more_than_five_minutes_off_is_refused_either_way() {
         assert_eq!(refusal(&world, &request).await, "date is not an HTTP date.");
     }
 }
+
+#[tokio::test]
+async fn keys_are_rotated_one_beside_the_other() {
+    let world = World::start().await;
+    let next = super::client::identity().rotated().unwrap();
+    let sign = || {
+        let host = world.sandbox.oci_addr().to_string();
+        let target = format!("{VOLUME_BACKUPS}?compartmentId=x");
+        let mut request = unsigned("GET", &target, &host, "", world.now());
+        let key_id = format!("{}/{}/{}", next.tenancy(), next.user(), next.fingerprint());
+        request.authorize_as(&["date", "(request-target)", "host"], &key_id, next.private_key_pem());
+        request
+    };
+    assert!(refusal(&world, &sign()).await.ends_with("is not known."));
+    world.sandbox.accept(&next);
+    assert_eq!(world.send(&sign()).await.status, 200);
+    assert_eq!(world.get(&format!("{VOLUME_BACKUPS}?compartmentId=x")).await.status, 200);
+    world.sandbox.refuse(&super::client::identity());
+    let old = world.request("GET", &format!("{VOLUME_BACKUPS}?compartmentId=x"), "");
+    assert!(refusal(&world, &old).await.ends_with("is not known."));
+    assert_eq!(world.send(&sign()).await.status, 200);
+}
