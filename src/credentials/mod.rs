@@ -105,6 +105,11 @@ impl Credentials {
         Identity { key_id: &self.key_id, key: &self.key }
     }
 
+    /// Whether the other would sign the same way.
+    fn is_same(&self, other: &Self) -> bool {
+        *self.key_id == *other.key_id && self.key.public_der() == other.key.public_der()
+    }
+
     /// When OCI stops accepting it; absent for what lasts until it is revoked.
     pub fn expires(&self) -> Option<SystemTime> {
         self.expires

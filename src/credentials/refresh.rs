@@ -213,34 +213,39 @@ impl Shared {
 
     /// Takes note of how a fetch ended. Answers how many have.
     fn note(&self, fetched: Result<Held, Error>) -> u64 {
+        self.tell(fetched.as_ref().err());
         let mut ended = 0;
         self.state.send_modify(|state| {
             state.ended = state.ended.saturating_add(1);
             ended = state.ended;
             match fetched {
-                Ok(held) => {
-                    if state.trouble.take().is_some() {
-                        tracing::info!("the credential can be refreshed again");
-                    }
-                    state.held = Some(held);
-                }
+                Ok(held) => (state.held, state.trouble) = (Some(held), None),
                 Err(error) => {
                     state.failures = state.failures.saturating_add(1);
-                    let line = error.line();
-                    // What is tried every few seconds is said once, and a wrong setting by whoever starts with it.
-                    let is_said = match &state.trouble {
-                        Some(known) => known.line() == line,
-                        None => state.ended == 1 && error.is_setting(),
-                    };
-                    if !is_said {
-                        let kept = state.held.as_ref().is_some_and(|held| held.is_good(&self.clock));
-                        tracing::warn!(kept, "the credential could not be refreshed: {line}");
-                    }
                     state.trouble = Some(error);
                 }
             }
         });
         ended
+    }
+
+    /// Says in the log what has changed by that: nobody else writes the state, and nobody waits for the log.
+    fn tell(&self, error: Option<&Error>) {
+        let (trouble, kept, is_first) = {
+            let state = self.state.borrow();
+            let kept = state.held.as_ref().is_some_and(|held| held.is_good(&self.clock));
+            (state.trouble.as_ref().map(Error::line), kept, state.ended == 0)
+        };
+        match (trouble, error) {
+            (Some(_), None) => tracing::info!("the credential can be refreshed again"),
+            (None, None) => {}
+            // What is tried every few seconds is said once, and a wrong setting by whoever starts with it.
+            (Some(said), Some(error)) if said == error.line() => {}
+            (None, Some(error)) if is_first && error.is_setting() => {}
+            (_, Some(error)) => {
+                tracing::warn!(kept, "the credential could not be refreshed: {}", error.line());
+            }
+        }
     }
 
     /// What was fetched, in the place of what is held.
@@ -261,7 +266,7 @@ impl Shared {
             return Err(Error::InvalidConfiguration(Arc::new(std::io::Error::other(line))));
         }
         // Whoever compares finds the same one, if it is the same.
-        let same = before.filter(|before| before.identity().key_id == fetched.identity().key_id);
+        let same = before.filter(|before| before.is_same(&fetched));
         let credentials = same.map_or_else(|| Arc::new(fetched), Arc::clone);
         Ok(Held::new(credentials, now))
     }
