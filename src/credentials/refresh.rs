@@ -375,6 +375,8 @@ mod tests {
         Same(&'static str, &'static str),
         /// Gives a new one of an hour after this many seconds.
         Late(u64),
+        /// Gives one under this name with a key of its own.
+        Rekeyed(&'static str),
         /// Gives one and the same until its hour is over.
         Cached,
         Fail,
@@ -410,6 +412,10 @@ mod tests {
                 Act::Late(seconds) => {
                     tokio::time::sleep(Duration::from_secs(seconds)).await;
                     Ok(token(format!("ST${number}"), HOUR))
+                }
+                Act::Rekeyed(name) => {
+                    let pair = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+                    Ok(Credentials::new(name.to_owned(), PrivateKey::from_pair(pair).unwrap(), None))
                 }
                 Act::Cached => {
                     let second = self.clock.now().duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -631,6 +637,15 @@ mod tests {
             }
             assert_eq!(rig.at_once().await.unwrap(), "ST$a");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_key_under_the_same_name_is_another_credential() {
+        let rig = rig(&[Act::Rekeyed("ST$a")]);
+        let wrong = rig.provider.provide().await.unwrap();
+        let right = rig.provider.renew(&wrong).await.unwrap();
+        assert_eq!(wrong.identity().key_id, right.identity().key_id);
+        assert_ne!(wrong.identity().key.public_der(), right.identity().key.public_der());
     }
 
     #[tokio::test(start_paused = true)]
