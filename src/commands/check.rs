@@ -4,40 +4,56 @@ use super::Failure;
 use super::connect::Connected;
 use super::connect::connect;
 use super::deepest;
+use crate::config::Auth;
 use crate::config::Check;
 use crate::config::Given;
+use crate::credentials::Credentials;
 use crate::oci;
 use crate::oci::error::Cause;
 use crate::oci::error::Service;
 use crate::oci::error::TransportKind;
 use crate::oci::probe::Probe;
 use crate::transport::Error as TransportError;
-use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 pub(super) async fn run(settings: Check, given: &Given) -> Result<ExitCode, Failure> {
-    let oci = connect(&settings.upstream, given)?;
+    let oci = connect(&settings.upstream, given).await?;
     let mut report = Report { out: std::io::stdout(), last: "" };
-    for place in places(&oci) {
-        report.line("credential", &place);
+    report.line("auth", &oci.auth);
+    oci.places.iter().for_each(|place| report.line("credential", place));
+    let held = match oci.first.clone() {
+        Some(first) => first,
+        None => oci.credentials.provide().await,
+    };
+    let held = match held {
+        Ok(held) => held,
+        Err(error) => {
+            report.line("problem", &error.to_string());
+            error.line().split("; ").for_each(|part| report.line("problem", part));
+            return Ok(ExitCode::from(1));
+        }
+    };
+    owner(&oci, &held, &mut report);
+    let region = oci.place.region();
+    if !region.is_empty() {
+        report.line("region", &region);
     }
-    report.line("user", oci.user.as_str());
-    report.line("tenancy", oci.tenancy.as_str());
-    report.line("key", &oci.key);
-    report.line("fingerprint", &format!("{}, that of the key", oci.fingerprint));
-    report.line("endpoint", &oci.endpoint);
-    for warning in &oci.warnings {
-        report.line("warning", warning);
-    }
-    let probe = Probe { compartment_id: oci.tenancy.clone() };
-    let asked = oci.client.probe(probe, oci::Call::default()).await;
+    report.line("endpoint", &oci.endpoint().unwrap_or_default());
+    oci.warnings.iter().for_each(|warning| report.line("warning", warning));
+    let Some(tenancy) = held.owner().tenancy.clone() else {
+        report.line("OCI", "is not asked: the token does not say in which tenancy");
+        return Ok(ExitCode::from(1));
+    };
+    let asked = oci.client.probe(Probe { compartment_id: tenancy }, oci::Call::default()).await;
     clock(&oci, &mut report);
     let Err(error) = asked else {
         report.line("OCI", "takes the credential and lists backups in the root compartment: all is well");
         return Ok(ExitCode::SUCCESS);
     };
-    for line in wrong(&oci, &error) {
+    let asked = Asked { oci: &oci, auth: settings.upstream.auth.unwrap_or(Auth::ApiKey), held: &held };
+    for line in asked.wrong(&error) {
         report.line("OCI", &line);
     }
     if !never_sent(&error.cause) {
@@ -46,11 +62,26 @@ pub(super) async fn run(settings: Check, given: &Given) -> Result<ExitCode, Fail
     Ok(ExitCode::from(1))
 }
 
-/// The profiles and variables that the credential was put together from.
-fn places(oci: &Connected) -> BTreeSet<String> {
-    let profile =
-        |(name, place): &(&str, String)| place.strip_suffix(&format!(", {name}")).unwrap_or(place).to_owned();
-    oci.places.iter().map(profile).collect()
+/// Who signs in, with what, and until when.
+fn owner(oci: &Connected, held: &Credentials, report: &mut Report) {
+    if let Some((kind, name)) = &held.owner().subject {
+        report.line(kind, name);
+    }
+    if let Some(tenancy) = &held.owner().tenancy {
+        report.line("tenancy", tenancy.as_str());
+    }
+    if let Some(key) = &oci.key {
+        report.line("key", key);
+    }
+    match held.expires() {
+        None => {
+            report.line("fingerprint", &format!("{}, that of the key", held.identity().key.fingerprint()))
+        }
+        Some(expires) => {
+            let left = expires.duration_since(oci.clock.now()).unwrap_or_default().as_secs() / 60;
+            report.line("expires", &format!("{}, in {left} min", shown(expires)));
+        }
+    }
 }
 
 /// What was learnt about the clock: OCI answers a date that it refuses with its own.
@@ -68,51 +99,96 @@ fn clock(oci: &Connected, report: &mut Report) {
     }
 }
 
-/// What is wrong and whose move it is.
-fn wrong(oci: &Connected, error: &oci::Error) -> Vec<String> {
-    match &*error.cause {
-        Cause::Service(service) => refused(oci, service),
-        Cause::Transport(transport) => vec![unreached(transport), remedy(transport.kind).to_owned()],
-        Cause::Decode(unusable) => {
-            vec![unusable.to_string(), foreign(oci)]
+/// Who asked OCI, and how.
+struct Asked<'a> {
+    oci: &'a Connected,
+    auth: Auth,
+    held: &'a Credentials,
+}
+
+impl Asked<'_> {
+    /// What is wrong and whose move it is.
+    fn wrong(&self, error: &oci::Error) -> Vec<String> {
+        match &*error.cause {
+            Cause::Service(service) => self.refused(service),
+            Cause::Transport(transport) => vec![unreached(transport), remedy(transport.kind).to_owned()],
+            Cause::Decode(unusable) => {
+                vec![unusable.to_string(), foreign(self.oci)]
+            }
+            Cause::Credentials(_)
+            | Cause::Deadline { .. }
+            | Cause::Breaker { .. }
+            | Cause::Draining { .. }
+            | Cause::TokenReused
+            | Cause::Signature(_)
+            | Cause::Internal(_) => vec![error.cause.describe()],
         }
-        Cause::Credentials(_)
-        | Cause::Deadline { .. }
-        | Cause::Breaker { .. }
-        | Cause::Draining { .. }
-        | Cause::TokenReused
-        | Cause::Signature(_)
-        | Cause::Internal(_) => vec![error.cause.describe()],
+    }
+
+    fn refused(&self, service: &Service) -> Vec<String> {
+        let status = service.status.as_u16();
+        match (status, service.code.as_deref()) {
+            (401, _) => self.unknown(),
+            (404, Some("NotAuthorizedOrNotFound")) | (403, _) => {
+                let (group, which) = self.group();
+                vec![
+                    format!("takes the credential, but a policy is missing (HTTP {status})"),
+                    format!("an administrator adds, for {which}:"),
+                    format!("  Allow {group} to use volumes in tenancy"),
+                    format!("  Allow {group} to manage volume-backups in tenancy"),
+                    format!("  Allow {group} to manage boot-volume-backups in tenancy"),
+                    "(with `in compartment <name>` backups work there, but this check asks for the root)"
+                        .to_owned(),
+                ]
+            }
+            (_, Some(code)) => {
+                vec![format!("answers HTTP {status} {code}: {}", service.message), whose(status).to_owned()]
+            }
+            (_, None) => {
+                vec![format!("answers HTTP {status} without an error of OCI's"), foreign(self.oci)]
+            }
+        }
+    }
+
+    /// What to look at when OCI does not know who asks.
+    fn unknown(&self) -> Vec<String> {
+        let mut lines = vec!["refuses the credential (HTTP 401)".to_owned()];
+        match self.auth {
+            Auth::ApiKey => lines.extend([
+                format!(
+                    "is {} among the user's API keys in the Console",
+                    self.held.identity().key.fingerprint()
+                ),
+                "(Identity, Users, API keys), the user in that tenancy and not blocked?".to_owned(),
+            ]),
+            Auth::SecurityToken => {
+                lines.push("was the session ended? `oci session authenticate` begins another".to_owned());
+            }
+            Auth::InstancePrincipal | Auth::OkeWorkloadIdentity | Auth::ResourcePrincipal => {
+                lines.push("the token is OCI's own: is the endpoint in the realm that gave it?".to_owned());
+            }
+        }
+        let time = shown(self.oci.clock.now());
+        lines.push(format!("the gateway signs with the time {time}: is that right within 5 minutes?"));
+        lines
+    }
+
+    /// Whom a policy has to name, in its own words and in ours.
+    fn group(&self) -> (&'static str, &'static str) {
+        match self.auth {
+            Auth::ApiKey | Auth::SecurityToken => ("group <group>", "a group that the user is in"),
+            Auth::InstancePrincipal => ("dynamic-group <group>", "a dynamic group that the instance is in"),
+            Auth::ResourcePrincipal => ("dynamic-group <group>", "a dynamic group that the resource is in"),
+            Auth::OkeWorkloadIdentity => (
+                "any-user",
+                "the workload, with `where all {request.principal.type = 'workload', ...}` behind each",
+            ),
+        }
     }
 }
 
-fn refused(oci: &Connected, service: &Service) -> Vec<String> {
-    let status = service.status.as_u16();
-    match (status, service.code.as_deref()) {
-        (401, _) => vec![
-            "refuses the credential (HTTP 401)".to_owned(),
-            format!("is {} among the user's API keys in the Console", oci.fingerprint),
-            "(Identity, Users, API keys), the user in that tenancy and not blocked?".to_owned(),
-            format!("the gateway signs with the time {}: is that right within 5 minutes?", time(oci)),
-        ],
-        (404, Some("NotAuthorizedOrNotFound")) | (403, _) => vec![
-            format!("takes the credential, but a policy is missing (HTTP {status})"),
-            "an administrator adds, for a group that the user is in:".to_owned(),
-            "  Allow group <group> to use volumes in tenancy".to_owned(),
-            "  Allow group <group> to manage volume-backups in tenancy".to_owned(),
-            "  Allow group <group> to manage boot-volume-backups in tenancy".to_owned(),
-            "(with `in compartment <name>` backups work there, but this check asks for the root)".to_owned(),
-        ],
-        (_, Some(code)) => {
-            vec![format!("answers HTTP {status} {code}: {}", service.message), whose(status).to_owned()]
-        }
-        (_, None) => vec![format!("answers HTTP {status} without an error of OCI's"), foreign(oci)],
-    }
-}
-
-fn time(oci: &Connected) -> String {
-    jiff::Timestamp::try_from(oci.clock.now())
-        .map_or_else(|error| error.to_string(), |time| format!("{time:.0}"))
+fn shown(time: SystemTime) -> String {
+    jiff::Timestamp::try_from(time).map_or_else(|error| error.to_string(), |time| format!("{time:.0}"))
 }
 
 fn whose(status: u16) -> &'static str {
@@ -124,7 +200,7 @@ fn whose(status: u16) -> &'static str {
 }
 
 fn foreign(oci: &Connected) -> String {
-    format!("is that OCI at {}? check --endpoint, --region and proxies", oci.endpoint)
+    format!("is that OCI at {}? check --endpoint, --region and proxies", oci.endpoint().unwrap_or_default())
 }
 
 fn unreached(error: &TransportError) -> String {

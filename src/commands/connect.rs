@@ -1,66 +1,113 @@
-//! From settings to a client that can call OCI. Opens no connection yet.
+//! From settings to a client that can call OCI.
 
 use super::Failure;
+use super::sign_in::SignedIn;
+use super::sign_in::Way;
+use super::sign_in::setting;
 use crate::clock::Clock;
-use crate::config::Environment;
 use crate::config::Given;
 use crate::config::Problem;
+#[cfg(feature = "sandbox")]
 use crate::config::Resolved;
 use crate::config::Upstream;
 use crate::credentials;
-use crate::credentials::ApiKey;
+use crate::credentials::Credentials;
 use crate::credentials::ProvideCredentials;
+#[cfg(feature = "sandbox")]
 use crate::credentials::Source;
+#[cfg(feature = "sandbox")]
 use crate::credentials::StaticCredentials;
 use crate::oci;
-use crate::ocid::Ocid;
 use crate::transport::reqwest::BuildError;
 use crate::transport::reqwest::Client as HttpClient;
-use std::error::Error as _;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a start waits to hear whether there is a credential. Without one it goes on, and says so.
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// Ready to call OCI.
 pub(super) struct Connected {
     pub(super) client: oci::Client,
     pub(super) credentials: Arc<dyn ProvideCredentials>,
-    pub(super) tenancy: Ocid,
-    pub(super) user: Ocid,
-    pub(super) fingerprint: String,
-    pub(super) endpoint: String,
+    /// What the credential's source said so far.
+    pub(super) first: Option<Result<Arc<Credentials>, credentials::Error>>,
+    /// The way to sign in, and how it was chosen.
+    pub(super) auth: String,
+    pub(super) place: oci::Place,
     pub(super) clock: Clock,
     pub(super) mutations: oci::Mutations,
-    pub(super) places: Vec<(&'static str, String)>,
-    pub(super) key: String,
+    pub(super) places: Vec<String>,
+    pub(super) key: Option<String>,
     pub(super) warnings: Vec<String>,
 }
 
-/// Loads the credential that the settings name, and joins it with the endpoint that they, or its profile,
-/// name.
-pub(super) fn connect(upstream: &Upstream, given: &Given) -> Result<Connected, Failure> {
-    let environment = Environment::read()?;
-    let key = load(&upstream.source(Environment::read()?, given))?;
-    let resolved = upstream.resolve(&environment, key.region.as_deref(), given)?;
-    joined(key, resolved).map_err(|error| unbuilt(&error, upstream, given))
+impl Connected {
+    /// Who signs in, as far as that is known.
+    pub(super) fn subject(&self) -> Option<&str> {
+        let (_kind, name) = self.held()?.owner().subject.as_ref()?;
+        Some(name)
+    }
+
+    /// Where OCI is, as far as that is known.
+    pub(super) fn endpoint(&self) -> Option<String> {
+        self.place.endpoint().map(ToString::to_string)
+    }
+
+    /// The fingerprint of an API key; other keys come and go.
+    pub(super) fn fingerprint(&self) -> Option<&str> {
+        let held = self.held().filter(|held| held.expires().is_none())?;
+        Some(held.identity().key.fingerprint())
+    }
+
+    fn held(&self) -> Option<&Credentials> {
+        self.first.as_ref()?.as_deref().ok()
+    }
 }
 
-/// The same for an endpoint that is known beforehand.
+/// Signs in as the settings say, and joins the credential with the endpoint that they, or its source, name.
+pub(super) async fn connect(upstream: &Upstream, given: &Given) -> Result<Connected, Failure> {
+    let (clock, until) = (Clock::system(), Instant::now() + PATIENCE);
+    let signed_in = Way { upstream, given, clock: &clock }.sign_in()?;
+    let first = tokio::time::timeout_at(until, signed_in.credentials.provide()).await.ok();
+    if let Some(Err(error)) = &first
+        && error.is_setting()
+    {
+        return Err(setting(error.clone()));
+    }
+    let auth = upstream.chosen(given);
+    let joined = joined(signed_in, first, auth, clock);
+    joined.map_err(|error| unbuilt(&error, upstream, given))
+}
+
+/// The same for a user's key and an endpoint that are known beforehand.
 #[cfg(feature = "sandbox")]
 pub(super) fn join(source: &Source, resolved: Resolved) -> Result<Connected, Failure> {
-    joined(load(source)?, resolved).map_err(|error| Failure::Runtime(error.to_string()))
+    let key = source.load().map_err(setting)?;
+    let credentials = StaticCredentials::new(key.credentials);
+    let signed_in = SignedIn {
+        credentials: Arc::new(credentials),
+        resolved,
+        places: Vec::new(),
+        key: Some(key.key),
+        warnings: key.warnings,
+    };
+    joined(signed_in, None, String::new(), Clock::system())
+        .map_err(|error| Failure::Runtime(error.to_string()))
 }
 
-fn load(source: &Source) -> Result<ApiKey, Failure> {
-    source.load().map_err(|error| Failure::Setting(told(&error)))
-}
-
-fn joined(key: ApiKey, resolved: Resolved) -> Result<Connected, BuildError> {
-    let ApiKey { credentials, user, tenancy, mut warnings, places, key, .. } = key;
+fn joined(
+    signed_in: SignedIn,
+    first: Option<Result<Arc<Credentials>, credentials::Error>>,
+    auth: String,
+    clock: Clock,
+) -> Result<Connected, BuildError> {
+    let SignedIn { credentials, resolved, places, key, mut warnings } = signed_in;
     warnings.extend(resolved.warnings);
     let http = HttpClient::new(&resolved.http)?;
-    let fingerprint = credentials.identity().key.fingerprint().to_owned();
-    let credentials: Arc<dyn ProvideCredentials> = Arc::new(StaticCredentials::new(credentials));
-    let (clock, mutations) = (Clock::system(), oci::Mutations::new());
-    let endpoint = resolved.oci.endpoint.to_string();
+    let mutations = oci::Mutations::new();
+    let place = resolved.oci.place.clone();
     let client = oci::Client::new(
         resolved.oci,
         Arc::new(http),
@@ -68,22 +115,10 @@ fn joined(key: ApiKey, resolved: Resolved) -> Result<Connected, BuildError> {
         clock.clone(),
         mutations.clone(),
     );
-    Ok(Connected {
-        client,
-        credentials,
-        tenancy,
-        user,
-        fingerprint,
-        endpoint,
-        clock,
-        mutations,
-        places,
-        key,
-        warnings,
-    })
+    Ok(Connected { client, credentials, first, auth, place, clock, mutations, places, key, warnings })
 }
 
-fn unbuilt(error: &BuildError, upstream: &Upstream, given: &Given) -> Failure {
+pub(super) fn unbuilt(error: &BuildError, upstream: &Upstream, given: &Given) -> Failure {
     let bundle = given.name("--cert-bundle", "OCI_CLI_CERT_BUNDLE");
     let problem = match (error, &upstream.cert_bundle) {
         (BuildError::Bundle(_), Some(path)) => {
@@ -93,9 +128,4 @@ fn unbuilt(error: &BuildError, upstream: &Upstream, given: &Given) -> Failure {
         (BuildError::Bundle(_) | BuildError::Tls(_), _) => Problem::with(bundle, error),
     };
     problem.into()
-}
-
-/// The cause's own line: it names the file, the profile, the key and the remedy.
-fn told(error: &credentials::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }

@@ -5,9 +5,11 @@
 mod check;
 mod connect;
 mod healthcheck;
+mod memory;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;
+mod sign_in;
 mod signals;
 
 use crate::config;
@@ -55,7 +57,11 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
     // One provider of cryptography for everything that speaks TLS; a second one would make rustls panic.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let is_private = memory::keep_private();
     start_logging(&cli.command)?;
+    if let Err(error) = is_private {
+        tracing::warn!(%error, "core dumps of this process may be written: they would hold keys and tokens");
+    }
     let failed = |error| Failure::Runtime(format!("no threads can be started: {error}"));
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let ended = runtime.block_on(dispatch(cli));

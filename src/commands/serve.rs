@@ -21,18 +21,19 @@ const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 /// Settings → credential and client → server → signal → drain.
 pub(super) async fn run(settings: Serve, given: &Given) -> Result<ExitCode, Failure> {
     let config = config(&settings.listen, given)?;
-    let oci = connect(&settings.upstream, given)?;
+    let oci = connect(&settings.upstream, given).await?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         revision = env!("GATEWAY_GIT_REVISION"),
-        endpoint = oci.endpoint,
-        user = %oci.user,
-        fingerprint = oci.fingerprint,
+        endpoint = oci.endpoint(),
+        auth = oci.auth,
+        subject = oci.subject(),
+        fingerprint = oci.fingerprint(),
         "starting"
     );
     oci.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let mut signals = Signals::new()?;
-    let mut server = Server::start(config, oci.client, oci.credentials, oci.tenancy, oci.mutations)
+    let mut server = Server::start(config, oci.client, oci.credentials, oci.mutations)
         .await
         .map_err(|error| Failure::Runtime(error.to_string()))?;
     tokio::select! {

@@ -161,9 +161,13 @@ pub struct Listen {
 }
 
 /// OCI, and who we are to it.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "OCI")]
 pub struct Upstream {
+    /// How the gateway signs in: api_key, security_token, instance_principal, oke_workload_identity or
+    /// resource_principal [default: api_key]
+    #[arg(long, env = "OCI_CLI_AUTH", value_name = "WAY", hide_possible_values = true)]
+    pub auth: Option<Auth>,
     /// The OCI configuration file [default: ~/.oci/config]
     #[arg(long, env = "OCI_CLI_CONFIG_FILE", value_name = "FILE")]
     pub config_file: Option<PathBuf>,
@@ -171,7 +175,7 @@ pub struct Upstream {
     #[arg(long, env = "OCI_CLI_PROFILE", value_name = "NAME",
         value_parser = NonEmptyStringValueParser::new())]
     pub profile: Option<String>,
-    /// The region to call, by name or short code [default: the profile's]
+    /// The region to call, by name or short code [default: the profile's, instance's or resource's]
     #[arg(long, env = "OCI_CLI_REGION", value_name = "REGION",
         value_parser = NonEmptyStringValueParser::new().try_map(region))]
     pub region: Option<String>,
@@ -188,6 +192,22 @@ pub struct Upstream {
     #[arg(long, env = "GATEWAY_ATTEMPT_TIMEOUT", value_name = "DURATION", default_value = "10s",
         value_parser = duration, help_heading = "Time")]
     pub attempt_timeout: Duration,
+}
+
+/// How the gateway signs in, in the OCI CLI's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Auth {
+    /// A user's API key, in the configuration file or in variables
+    ApiKey,
+    /// What `oci session authenticate` wrote
+    SecurityToken,
+    /// The instance that this runs on
+    InstancePrincipal,
+    /// The service account of a pod in an Enhanced OKE cluster
+    OkeWorkloadIdentity,
+    /// A function, a container instance, or another resource
+    ResourcePrincipal,
 }
 
 /// Logs.

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "this is the one reader of the environment")]
 
 use super::Problem;
+use crate::credentials::PrincipalVariables;
 use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -25,6 +26,20 @@ pub struct Environment {
     pub key_content: Option<Zeroizing<String>>,
     /// `OCI_CLI_PASSPHRASE`.
     pub passphrase: Option<Zeroizing<String>>,
+    /// `OCI_CLI_SECURITY_TOKEN_FILE`.
+    pub security_token_file: Option<String>,
+    /// `OCI_METADATA_BASE_URL`.
+    pub metadata_base_url: Option<String>,
+    /// `OCI_SDK_AUTH_CLIENT_REGION_URL`.
+    pub auth_client_region_url: Option<String>,
+    /// `KUBERNETES_SERVICE_HOST`.
+    pub kubernetes_service_host: Option<String>,
+    /// `OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH`.
+    pub service_account_cert_path: Option<PathBuf>,
+    /// `OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_PATH`.
+    pub service_account_token_path: Option<PathBuf>,
+    /// `OCI_RESOURCE_PRINCIPAL_*`.
+    pub resource_principal: PrincipalVariables,
     /// `OCI_REGION_METADATA`.
     pub region_metadata: Option<String>,
     /// `OCI_DEFAULT_REALM`.
@@ -42,6 +57,19 @@ impl Environment {
             key_file: text("OCI_CLI_KEY_FILE")?,
             key_content: text("OCI_CLI_KEY_CONTENT")?.map(Zeroizing::new),
             passphrase: text("OCI_CLI_PASSPHRASE")?.map(Zeroizing::new),
+            security_token_file: text("OCI_CLI_SECURITY_TOKEN_FILE")?,
+            metadata_base_url: text("OCI_METADATA_BASE_URL")?,
+            auth_client_region_url: text("OCI_SDK_AUTH_CLIENT_REGION_URL")?,
+            kubernetes_service_host: text("KUBERNETES_SERVICE_HOST")?,
+            service_account_cert_path: set("OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH").map(PathBuf::from),
+            service_account_token_path: set("OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_PATH").map(PathBuf::from),
+            resource_principal: PrincipalVariables {
+                version: text("OCI_RESOURCE_PRINCIPAL_VERSION")?,
+                rpst: text("OCI_RESOURCE_PRINCIPAL_RPST")?.map(Zeroizing::new),
+                private_pem: text("OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM")?.map(Zeroizing::new),
+                passphrase: text("OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM_PASSPHRASE")?.map(Zeroizing::new),
+                region: text("OCI_RESOURCE_PRINCIPAL_REGION")?,
+            },
             region_metadata: text("OCI_REGION_METADATA")?,
             default_realm: text("OCI_DEFAULT_REALM")?,
         })

@@ -8,9 +8,11 @@ mod environment;
 mod given;
 mod parse;
 mod problem;
+mod sign_in;
 mod upstream;
 mod value;
 
+pub use cli::Auth;
 pub use cli::Check;
 pub use cli::Cli;
 pub use cli::Command;
@@ -28,3 +30,4 @@ pub use parse::Unparsed;
 pub use parse::parse;
 pub use problem::Problem;
 pub use upstream::Resolved;
+pub use upstream::SourceRegion;

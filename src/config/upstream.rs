@@ -4,11 +4,8 @@ use super::Environment;
 use super::Given;
 use super::Problem;
 use super::Upstream;
-use crate::credentials::Origin;
-use crate::credentials::Setting;
-use crate::credentials::Source;
-use crate::credentials::Variables;
 use crate::oci::Config as OciConfig;
+use crate::oci::Place;
 use crate::oci::USER_AGENT;
 use crate::oci::endpoint::Endpoint;
 use crate::region::Origin as RegionOrigin;
@@ -27,42 +24,35 @@ pub struct Resolved {
     pub oci: OciConfig,
     /// How the connection is made.
     pub http: HttpConfig,
+    /// The region's service that gives tokens, if the region is known.
+    pub federation: Option<Endpoint>,
     /// What is not wrong but should be known, a line each.
     pub warnings: Vec<String>,
 }
 
-impl Upstream {
-    /// Where the credential may stand. The OCI CLI's variables beat the file.
-    #[must_use]
-    pub fn source(&self, environment: Environment, given: &Given) -> Source {
-        let file = given.name("--config-file", "OCI_CLI_CONFIG_FILE");
-        let profile = given.name("--profile", "OCI_CLI_PROFILE");
-        Source {
-            config_file: setting(self.config_file.clone(), file, || PathBuf::from("~/.oci/config")),
-            profile: setting(self.profile.clone(), profile, || "DEFAULT".to_owned()),
-            home: environment.home,
-            variables: Variables {
-                user: environment.user,
-                tenancy: environment.tenancy,
-                fingerprint: environment.fingerprint,
-                key_file: environment.key_file,
-                key_content: environment.key_content,
-                passphrase: environment.passphrase,
-            },
-        }
-    }
+/// The region that the credential's source names.
+#[derive(Debug, Clone, Copy)]
+pub struct SourceRegion<'a> {
+    /// The region, if it does.
+    pub text: Option<&'a str>,
+    /// What it is there: `the profile's region`, …
+    pub setting: &'static str,
+    /// Where it could be given, beside the flag and its variable.
+    pub place: &'static str,
+}
 
-    /// The endpoint and the connection. `--region` beats the profile's region, `--endpoint` beats both.
+impl Upstream {
+    /// The endpoint and the connection. `--region` beats the source's region, `--endpoint` beats both.
     pub fn resolve(
         &self,
         environment: &Environment,
-        profiles_region: Option<&str>,
+        source: SourceRegion<'_>,
         given: &Given,
     ) -> Result<Resolved, Problem> {
         let (regions, mut warnings) = regions(environment);
-        let region = match (&self.region, profiles_region) {
+        let region = match (&self.region, source.text) {
             (Some(text), _) => Some((given.name("--region", "OCI_CLI_REGION"), text.as_str())),
-            (None, Some(text)) => Some(("the profile's region", text)),
+            (None, Some(text)) => Some((source.setting, text)),
             (None, None) => None,
         };
         let region = region.map(|(setting, text)| {
@@ -80,24 +70,36 @@ impl Upstream {
             (None, None) => {
                 return Err(Problem::with(
                     "--region",
-                    "no region is known; give it here, in OCI_CLI_REGION or as `region` in the profile",
+                    format_args!("no region is known; give it here, in OCI_CLI_REGION or {}", source.place),
                 ));
             }
         };
-        let http = self.http(&endpoint, given)?;
+        let http = self.http(Some(&endpoint), given)?;
+        let federation =
+            region.as_ref().and_then(|it| Endpoint::parse(&format!("https://{}", it.host("auth"))).ok());
         let asked = region.as_ref().filter(|_| self.endpoint.is_none() || self.region.is_some());
         let region = called(&endpoint, &regions, asked);
-        let oci = OciConfig::new(endpoint, self.attempt_timeout, region, regions);
-        Ok(Resolved { oci, http, warnings })
+        let oci = OciConfig::new(Place::known(endpoint, &region), self.attempt_timeout, regions);
+        Ok(Resolved { oci, http, federation, warnings })
     }
 
-    fn http(&self, endpoint: &Endpoint, given: &Given) -> Result<HttpConfig, Problem> {
+    /// The same for a region that is found out later: how OCI is called, but not yet where.
+    pub fn resolve_later(&self, environment: &Environment, given: &Given) -> Result<Resolved, Problem> {
+        let (regions, warnings) = regions(environment);
+        let http = self.http(None, given)?;
+        let oci = OciConfig::new(Place::default(), self.attempt_timeout, regions);
+        Ok(Resolved { oci, http, federation: None, warnings })
+    }
+
+    /// How the connection to an endpoint is made. One that is not known yet is one of OCI's, and so HTTPS.
+    pub fn http(&self, endpoint: Option<&Endpoint>, given: &Given) -> Result<HttpConfig, Problem> {
         let read = |path: &PathBuf| {
             let name = given.name("--cert-bundle", "OCI_CLI_CERT_BUNDLE");
             let unreadable = |error| Problem::with(name, format_args!("{}: {error}", path.display()));
             std::fs::read(path).map_err(unreadable)
         };
-        if self.proxy.is_some() && !endpoint.is_secure() {
+        let is_secure = endpoint.is_none_or(Endpoint::is_secure);
+        if self.proxy.is_some() && !is_secure {
             let name = given.name("--proxy", "GATEWAY_PROXY");
             return Err(Problem::with(
                 name,
@@ -106,18 +108,11 @@ impl Upstream {
         }
         let bundle = self.cert_bundle.as_ref().map(read).transpose()?;
         let trust = match bundle {
-            _ if !endpoint.is_secure() => Trust::Plaintext,
+            _ if !is_secure => Trust::Plaintext,
             None => Trust::System,
             Some(pem) => Trust::Bundle(pem),
         };
         Ok(HttpConfig { trust, proxy: self.proxy.clone(), user_agent: USER_AGENT.to_owned() })
-    }
-}
-
-fn setting<T>(given: Option<T>, name: &'static str, default: impl FnOnce() -> T) -> Setting<T> {
-    match given {
-        Some(value) => Setting { value, origin: Origin::Named(name) },
-        None => Setting { value: default(), origin: Origin::Default },
     }
 }
 

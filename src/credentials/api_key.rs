@@ -10,12 +10,14 @@ use zeroize::Zeroizing;
 use super::ConfigError;
 use super::Credentials;
 use super::Error;
+use super::Files;
+use super::Owner;
 use super::Problem;
+use super::ReadCredentials;
 use super::config_file::Entry;
 use super::config_file::Origin;
 use super::config_file::Profile;
 use super::config_file::Setting;
-use super::config_file::read_text;
 use super::pem;
 use super::pem::PemError;
 use crate::ocid::Ocid;
@@ -52,6 +54,8 @@ pub struct Variables {
     pub key_content: Option<Zeroizing<String>>,
     /// `OCI_CLI_PASSPHRASE`.
     pub passphrase: Option<Zeroizing<String>>,
+    /// `OCI_CLI_SECURITY_TOKEN_FILE`.
+    pub security_token_file: Option<String>,
 }
 
 /// An API key that is whole and right as far as can be known without asking OCI.
@@ -76,12 +80,12 @@ pub struct ApiKey {
 impl Source {
     /// Puts the API key together and checks all that can be checked without OCI.
     pub fn load(&self) -> Result<ApiKey, Error> {
-        Ok(self.read()?)
+        Ok(self.read_key(&Files::default())?)
     }
 
-    fn read(&self) -> Result<ApiKey, ConfigError> {
-        let Self { variables, home, .. } = self;
-        let parts = Parts { variables, home: home.as_deref(), profile: self.read_profile()? };
+    fn read_key(&self, files: &Files) -> Result<ApiKey, ConfigError> {
+        let parts = self.parts(files, self.variables.missing())?;
+        let variables = parts.variables;
         parts.refuse_other_sign_in()?;
         let user = parts.ocid(variables.user(), "user")?;
         let tenancy = parts.ocid(variables.tenancy(), "tenancy")?;
@@ -106,13 +110,24 @@ impl Source {
         places.extend(region.as_ref().map(|region| ("region", region.place.clone())));
         let (user, tenancy, region) = (user.value, tenancy.value, region.map(|region| region.value));
         let key_id = format!("{tenancy}/{user}/{}", key.value.fingerprint());
-        let credentials = Credentials::new(key_id, key.value, None);
+        let subject = Some(("user", user.to_string()));
+        let owner = Owner { tenancy: Some(tenancy.clone()), subject };
+        let credentials = Credentials::new(key_id, key.value, None).of(owner);
         Ok(ApiKey { credentials, user, tenancy, region, warnings, places, key: key.stands })
     }
 
-    /// The profile, unless the variables have everything.
-    fn read_profile(&self) -> Result<Profile, ConfigError> {
-        let missing = self.variables.missing();
+    /// All the places in which parts may stand. `missing` names the variables that are not set: without any, there is
+    /// no need of a file.
+    pub(super) fn parts<'a>(
+        &'a self,
+        files: &'a Files,
+        missing: Vec<&'static str>,
+    ) -> Result<Parts<'a>, ConfigError> {
+        let profile = self.read_profile(files, missing)?;
+        Ok(Parts { variables: &self.variables, home: self.home.as_deref(), profile, files })
+    }
+
+    fn read_profile(&self, files: &Files, missing: Vec<&'static str>) -> Result<Profile, ConfigError> {
         if missing.is_empty() {
             return Ok(Profile::none());
         }
@@ -123,7 +138,13 @@ impl Source {
         if *origin == Origin::Default && matches!(path.try_exists(), Ok(false)) {
             return Err(ConfigError::new(place(), Problem::NotConfigured { missing }));
         }
-        Profile::read(&path, *origin, &self.profile)
+        Profile::read(files, &path, *origin, &self.profile)
+    }
+}
+
+impl ReadCredentials for Source {
+    fn read(&self, files: &Files) -> Result<Credentials, Error> {
+        Ok(self.read_key(files)?.credentials)
     }
 }
 
@@ -140,59 +161,71 @@ impl Variables {
         Part { key: "fingerprint", variable: "OCI_CLI_FINGERPRINT", set: self.fingerprint.as_deref() }
     }
 
+    pub(super) fn security_token_file(&self) -> Part<'_> {
+        let set = self.security_token_file.as_deref();
+        Part { key: "security_token_file", variable: "OCI_CLI_SECURITY_TOKEN_FILE", set }
+    }
+
     fn key_file(&self) -> Part<'_> {
         Part { key: "key_file", variable: "OCI_CLI_KEY_FILE", set: self.key_file.as_deref() }
     }
 
     /// The names of those without which a file is needed.
     fn missing(&self) -> Vec<&'static str> {
-        let mut parts = vec![self.user(), self.tenancy(), self.fingerprint()];
-        if self.key_content.is_none() {
-            parts.push(self.key_file());
-        }
-        parts.into_iter().filter(|part| part.set.is_none()).map(|part| part.variable).collect()
+        self.missing_of([self.user(), self.tenancy(), self.fingerprint()])
+    }
+
+    /// The names of those of `parts` that are not set, and of the key's if it is not.
+    pub(super) fn missing_of<const N: usize>(&self, parts: [Part<'_>; N]) -> Vec<&'static str> {
+        let key = self.key_content.is_none().then(|| self.key_file());
+        parts.into_iter().chain(key).filter(|part| part.set.is_none()).map(|part| part.variable).collect()
     }
 }
 
-/// One part of an API key: its name in the file and in the environment, and the variable's value.
-struct Part<'a> {
+/// One part of a credential: its name in the file and in the environment, and the variable's value.
+pub(super) struct Part<'a> {
     key: &'static str,
     variable: &'static str,
     set: Option<&'a str>,
 }
 
 /// A value and where it stands.
-struct Located<T> {
-    value: T,
-    place: String,
+pub(super) struct Located<T> {
+    pub(super) value: T,
+    pub(super) place: String,
 }
 
 /// The key, and what is not wrong with it but should be known.
-struct LoadedKey {
-    value: PrivateKey,
-    place: String,
-    setting: String,
-    stands: String,
-    warning: Option<String>,
+pub(super) struct LoadedKey {
+    pub(super) value: PrivateKey,
+    pub(super) place: String,
+    pub(super) setting: String,
+    pub(super) stands: String,
+    pub(super) warning: Option<String>,
 }
 
 /// All the places in which a part may stand.
-struct Parts<'a> {
+pub(super) struct Parts<'a> {
     variables: &'a Variables,
     home: Option<&'a Path>,
-    profile: Profile,
+    pub(super) profile: Profile,
+    files: &'a Files,
 }
 
 impl Parts<'_> {
     /// A profile for another way to sign in has no `user`, or says so.
     fn refuse_other_sign_in(&self) -> Result<(), ConfigError> {
         let has_user = self.variables.user.is_some() || self.profile.entries.contains_key("user");
-        let kind = match (self.entry("security_token_file"), self.entry("authentication_type")) {
-            (Some(_), _) if !has_user => "a session token (security_token_file)".to_owned(),
-            (_, Some(kind)) if *kind.text != "api_key" => format!("authentication_type {:?}", *kind.text),
+        let (kind, remedy) = match (self.entry("security_token_file"), self.entry("authentication_type")) {
+            (Some(_), _) if !has_user => {
+                ("a session token (security_token_file)".to_owned(), "say --auth security_token")
+            }
+            (_, Some(kind)) if *kind.text != "api_key" => {
+                (format!("authentication_type {:?}", *kind.text), "say so by --auth")
+            }
             _ => return Ok(()),
         };
-        Err(ConfigError::new(&self.profile.place, Problem::OtherSignIn { kind }))
+        Err(ConfigError::new(&self.profile.place, Problem::OtherSignIn { kind, remedy }))
     }
 
     fn ocid(&self, part: Part<'_>, expected: &'static str) -> Result<Located<Ocid>, ConfigError> {
@@ -217,7 +250,7 @@ impl Parts<'_> {
         Ok(Located { value, place })
     }
 
-    fn region(&self) -> Result<Option<Located<String>>, ConfigError> {
+    pub(super) fn region(&self) -> Result<Option<Located<String>>, ConfigError> {
         let Some(entry) = self.entry("region") else { return Ok(None) };
         Regions::new(Sources::default())
             .resolve(&entry.text)
@@ -225,7 +258,7 @@ impl Parts<'_> {
         Ok(Some(Located { value: entry.text.to_string(), place: entry.place.clone() }))
     }
 
-    fn key(&self) -> Result<LoadedKey, ConfigError> {
+    pub(super) fn key(&self) -> Result<LoadedKey, ConfigError> {
         if let Some(entry) = self.entry("key_content") {
             return Err(ConfigError::new(&entry.place, Problem::KeyContent));
         }
@@ -243,10 +276,9 @@ impl Parts<'_> {
         if path.value.contains("PRIVATE KEY") {
             return Err(ConfigError::new(path.place, Problem::KeyForPath));
         }
-        let expanded = expand(Path::new(&path.value), self.home)
-            .map_err(|problem| ConfigError::new(&path.place, problem))?;
+        let expanded = self.path(&path)?;
         let place = format!("{} ({})", expanded.display(), path.place);
-        let text = read_text(&expanded).map_err(|problem| match problem {
+        let text = self.files.read_text(&expanded).map_err(|problem| match problem {
             // A key in DER, most likely.
             Problem::NotText => ConfigError::new(&place, PemError::NoPem),
             other => ConfigError::new(&place, other),
@@ -259,6 +291,11 @@ impl Parts<'_> {
         Ok(LoadedKey { value, place, setting: path.place, stands, warning })
     }
 
+    /// The path that a value is.
+    pub(super) fn path(&self, value: &Located<String>) -> Result<PathBuf, ConfigError> {
+        expand(Path::new(&value.value), self.home).map_err(|problem| ConfigError::new(&value.place, problem))
+    }
+
     fn private_key(&self, text: &str, place: &str) -> Result<PrivateKey, ConfigError> {
         let in_file =
             || self.entry("pass_phrase").or_else(|| self.entry("passphrase")).map(|entry| &entry.text);
@@ -267,7 +304,7 @@ impl Parts<'_> {
         pem::private_key(text, passphrase).map_err(|error| ConfigError::new(place, error))
     }
 
-    fn find(&self, part: Part<'_>) -> Result<Located<String>, ConfigError> {
+    pub(super) fn find(&self, part: Part<'_>) -> Result<Located<String>, ConfigError> {
         let Part { key, variable, set } = part;
         let (text, place) = match (set, self.entry(key)) {
             (Some(text), _) => (text.trim(), variable),
@@ -282,7 +319,7 @@ impl Parts<'_> {
         }
     }
 
-    fn entry(&self, key: &str) -> Option<&Entry> {
+    pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
         self.profile.entries.get(key)
     }
 }
@@ -556,13 +593,13 @@ region=us-ashburn-1
         assert_refused(&[
             (
                 without("user") + "security_token_file=~/token\n",
-                "@: asks to sign in by a session token (security_token_file), which this version cannot; \
-                 use a profile with an API key",
+                "@: asks to sign in by a session token (security_token_file); say --auth security_token, \
+                 or use a profile with an API key",
             ),
             (
                 format!("{GOOD}authentication_type=instance_principal\n"),
-                "@: asks to sign in by authentication_type \"instance_principal\", \
-                 which this version cannot; use a profile with an API key",
+                "@: asks to sign in by authentication_type \"instance_principal\"; \
+                 say so by --auth, or use a profile with an API key",
             ),
             (
                 format!("{GOOD}user={USER}\n"),

@@ -4,11 +4,12 @@ use std::io;
 use std::sync::Arc;
 
 use super::Error;
+use super::JwtError;
 use super::PemError;
 use crate::ocid::ParseOcidError;
 use crate::region::ParseRegionError;
 
-/// What is wrong with a configured API key, and where: one line that says what to do.
+/// What is wrong with a configured credential, and where: one line that says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {problem}")]
 pub struct ConfigError {
@@ -132,10 +133,52 @@ pub enum Problem {
     #[error("holds a key, the name of its file was expected; a key itself goes into OCI_CLI_KEY_CONTENT")]
     KeyForPath,
     /// A profile for another way to sign in.
-    #[error("asks to sign in by {kind}, which this version cannot; use a profile with an API key")]
+    #[error("asks to sign in by {kind}; {remedy}, or use a profile with an API key")]
     OtherSignIn {
         /// How, in OCI's words.
         kind: String,
+        /// How to have that.
+        remedy: &'static str,
+    },
+    /// A file that is far too long.
+    #[error("is longer than 1 MiB: that is no credential; correct the path")]
+    TooLong,
+    /// A variable that has to be set.
+    #[error("is not set; {remedy}")]
+    NotSet {
+        /// Who sets it, and what to do.
+        remedy: &'static str,
+    },
+    /// A version of resource principals that is not spoken here.
+    #[error("is {given:?}; this gateway signs in as a resource principal of version 2.2 only")]
+    Version {
+        /// As it was given.
+        given: String,
+    },
+    /// A file without certificates.
+    #[error("holds no certificates in PEM; those of the cluster were expected")]
+    NoCertificates,
+    /// No token, or none that can be used.
+    #[error("{error}; {remedy}")]
+    Token {
+        /// What is wrong with it.
+        error: JwtError,
+        /// Where another comes from.
+        remedy: &'static str,
+    },
+    /// A key that goes with another token.
+    #[error("is a token for another key than that in {key}; both are replaced together: {remedy}")]
+    OtherToken {
+        /// Where the key stands.
+        key: String,
+        /// Where another token comes from.
+        remedy: &'static str,
+    },
+    /// An encrypted key that the passphrase does not open, or that has none.
+    #[error("is encrypted, and {variable} does not open it; correct that variable")]
+    Locked {
+        /// The variable.
+        variable: &'static str,
     },
     /// No private key, or none that can be used.
     #[error("{0}")]
@@ -152,6 +195,7 @@ impl From<io::Error> for Problem {
             io::ErrorKind::NotFound => Self::Absent,
             io::ErrorKind::IsADirectory => Self::Directory,
             io::ErrorKind::PermissionDenied => Self::Denied,
+            io::ErrorKind::FileTooLarge => Self::TooLong,
             other => Self::Unreadable(other),
         }
     }

@@ -17,6 +17,7 @@ use configparser::ini::IniDefault;
 use zeroize::Zeroizing;
 
 use super::ConfigError;
+use super::Files;
 use super::Problem;
 
 /// The profile that every other inherits from.
@@ -87,9 +88,14 @@ impl Profile {
     }
 
     /// Reads a profile of the file at `path`, which was given by `origin`.
-    pub(super) fn read(path: &Path, origin: Origin, name: &Setting<String>) -> Result<Self, ConfigError> {
+    pub(super) fn read(
+        files: &Files,
+        path: &Path,
+        origin: Origin,
+        name: &Setting<String>,
+    ) -> Result<Self, ConfigError> {
         let file = format!("{} ({origin})", path.display());
-        let text = read_text(path).map_err(|problem| ConfigError::new(&file, problem))?;
+        let text = files.read_text(path).map_err(|problem| ConfigError::new(&file, problem))?;
         let mut profiles = parse(&text).map_err(|problem| ConfigError::new(&file, problem))?;
         let Some(own) = profiles.remove(&name.value) else {
             let place = format!("{file}, profile {} ({})", name.value, name.origin);
@@ -122,13 +128,6 @@ impl Profile {
             }
         }
     }
-}
-
-/// A file's text, with a byte order mark if it has one.
-pub(super) fn read_text(path: &Path) -> Result<Zeroizing<String>, Problem> {
-    let bytes = Zeroizing::new(std::fs::read(path)?);
-    let text = std::str::from_utf8(&bytes).map_err(|_| Problem::NotText)?;
-    Ok(Zeroizing::new(text.to_owned()))
 }
 
 type Values = HashMap<String, Option<String>>;

@@ -5,9 +5,22 @@
 //! decides whether one is tried again.
 
 mod api_key;
+mod certificate;
 mod config_error;
 mod config_file;
+mod federation;
+mod files;
+mod imds;
+mod instance_principal;
+mod issuer;
+mod jwt;
+mod oke_workload_identity;
 mod pem;
+mod refresh;
+mod resource_principal;
+mod security_token;
+mod session_key;
+mod sign_in;
 
 use std::fmt;
 use std::future::Future;
@@ -19,34 +32,82 @@ use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
+use crate::ocid::Ocid;
 use crate::signature::Identity;
 use crate::signature::PrivateKey;
+use crate::transport::BoxFuture;
 
 pub use self::api_key::ApiKey;
 pub use self::api_key::Source;
 pub use self::api_key::Variables;
+pub use self::certificate::CertificateError;
 pub use self::config_error::ConfigError;
 pub use self::config_error::Problem;
 pub use self::config_file::Origin;
 pub use self::config_file::Setting;
+pub use self::federation::Federation;
+pub use self::files::Files;
+pub use self::files::Found;
+pub use self::files::ReadCredentials;
+pub use self::imds::Imds;
+pub use self::instance_principal::InstancePrincipal;
+pub use self::instance_principal::Locate;
+pub use self::issuer::IssuerError;
+pub use self::issuer::IssuerProblem;
+pub use self::jwt::JwtError;
+pub use self::oke_workload_identity::OkeWorkloadIdentity;
 pub use self::pem::PemError;
+pub use self::refresh::FetchCredentials;
+pub use self::refresh::Refreshing;
+pub use self::resource_principal::PrincipalVariables;
+pub use self::resource_principal::ResourcePrincipal;
+pub use self::security_token::SecurityToken;
+pub use self::sign_in::InstanceSettings;
+pub use self::sign_in::SignIn;
+pub use self::sign_in::WorkloadSettings;
 
 /// A key, its id and how long they last, taken together. `Debug` shows nothing that signs.
 pub struct Credentials {
     key_id: Zeroizing<String>,
     key: PrivateKey,
     expires: Option<SystemTime>,
+    owner: Owner,
+}
+
+/// Whose a credential is, as far as it says so itself. Nothing of it is secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// The tenancy, whose root compartment a probe may look at.
+    pub tenancy: Option<Ocid>,
+    /// What signs in: its kind (`user`, `instance`, …) and its name.
+    pub subject: Option<(&'static str, String)>,
 }
 
 impl Credentials {
     /// `expires` is absent for what lasts until it is revoked.
     pub fn new(key_id: String, key: PrivateKey, expires: Option<SystemTime>) -> Self {
-        Self { key_id: Zeroizing::new(key_id), key, expires }
+        Self { key_id: Zeroizing::new(key_id), key, expires, owner: Owner::default() }
+    }
+
+    /// The same, with what it says about its owner.
+    #[must_use]
+    pub fn of(self, owner: Owner) -> Self {
+        Self { owner, ..self }
+    }
+
+    /// Whose it is.
+    pub fn owner(&self) -> &Owner {
+        &self.owner
     }
 
     /// What a request is signed with.
     pub fn identity(&self) -> Identity<'_> {
         Identity { key_id: &self.key_id, key: &self.key }
+    }
+
+    /// Whether the other would sign the same way.
+    fn is_same(&self, other: &Self) -> bool {
+        *self.key_id == *other.key_id && self.key.public_der() == other.key.public_der()
     }
 
     /// When OCI stops accepting it; absent for what lasts until it is revoked.
@@ -65,6 +126,26 @@ impl fmt::Debug for Credentials {
 pub trait ProvideCredentials: fmt::Debug + Send + Sync {
     /// The credentials to sign one request with.
     fn provide(&self) -> Provided<'_>;
+
+    /// OCI refused this one: is there another, or can one be had? Asks the source once, with all others who ask.
+    /// `None`: signing again would meet the same refusal.
+    fn renew<'a>(&'a self, _refused: &'a Arc<Credentials>) -> BoxFuture<'a, Option<Arc<Credentials>>> {
+        Box::pin(std::future::ready(None))
+    }
+
+    /// What is to be shown of it.
+    fn condition(&self) -> Condition {
+        Condition::default()
+    }
+}
+
+/// How a source of credentials is doing, for metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// When OCI stops accepting what is at hand; absent for what lasts until it is revoked.
+    pub expires: Option<SystemTime>,
+    /// How often the source gave nothing that can be used.
+    pub failures: u64,
 }
 
 /// What [`ProvideCredentials::provide`] answers: at once, or when the source has answered.
@@ -142,6 +223,23 @@ pub enum Error {
     /// The issuer answered what nobody foresaw. The move of whoever maintains this program.
     #[error("the credential's source answered something unforeseen")]
     Unexpected(#[source] Cause),
+}
+
+impl Error {
+    /// The cause's own line: it names the place and the remedy.
+    #[must_use]
+    pub fn line(&self) -> String {
+        std::error::Error::source(self).map_or_else(|| self.to_string(), ToString::to_string)
+    }
+
+    /// Whether somebody has to change a setting or a file before this can go away.
+    #[must_use]
+    pub fn is_setting(&self) -> bool {
+        match self {
+            Self::NotConfigured(_) | Self::InvalidConfiguration(_) => true,
+            Self::Refused(_) | Self::Unavailable(_) | Self::Unexpected(_) => false,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,17 +1,18 @@
 //! What ONE attempt is: credential → sign → send → classify.
 
-use super::endpoint::Endpoint;
 use super::error::Cause;
 use super::error::Service;
 use super::operation::Operation;
 use super::operation::Unusable;
 use super::operation::read;
+use super::place::Place;
 use super::request::Request;
 use super::request_id::RequestId;
 use super::retry_token::RetryToken;
 use super::signers::Signers;
 use crate::clock::Clock;
 use crate::clock::Correction;
+use crate::credentials::Credentials;
 use crate::credentials::ProvideCredentials;
 use crate::ocid::Ocid;
 use crate::region::Regions;
@@ -44,10 +45,9 @@ pub(super) struct Caller {
     pub(super) http: Arc<dyn HttpService>,
     pub(super) credentials: Arc<dyn ProvideCredentials>,
     pub(super) clock: Clock,
-    pub(super) endpoint: Endpoint,
+    pub(super) place: Place,
     pub(super) attempt_timeout: Duration,
     pub(super) client_info: HeaderValue,
-    pub(super) region: Arc<str>,
     pub(super) regions: Regions,
     pub(super) signers: Signers,
 }
@@ -85,7 +85,8 @@ impl Caller {
     /// The region that `subject` is in, if that is known to be another than the gateway's. Only regions of the
     /// tables are compared: others have names that nobody can tell apart.
     pub(super) fn elsewhere(&self, subject: &Ocid) -> Option<Box<str>> {
-        let (there, here) = (self.regions.known(subject.region()?)?, self.regions.known(&self.region)?);
+        let (there, here) =
+            (self.regions.known(subject.region()?)?, self.regions.known(&self.place.region())?);
         (there != here).then(|| there.into())
     }
 
@@ -100,28 +101,43 @@ impl Caller {
     ) -> Result<Answer<O::Output>, Failure> {
         let credentials = self.credentials.provide().await.map_err(Cause::Credentials)?;
         let (this, unsigned, id) = (Arc::clone(self), request.clone(), request_id.clone());
+        let signer = Arc::clone(&credentials);
         let sign = move || {
             let signed_at = this.clock.now();
-            Ok((this.sign(&unsigned, &id, credentials.identity(), signed_at)?, signed_at))
+            Ok((this.sign(&unsigned, &id, signer.identity(), signed_at)?, signed_at))
         };
         let signed: Option<Result<_, Cause>> = self.signers.run(sign).await;
         let (http, signed_at) = signed.ok_or(Cause::Internal("signing ended before its time"))??;
         let limits = Limits { timeout: timeout.min(self.attempt_timeout), max_body: request.max_answer };
         let (head, body) = self.http.send(http, limits).await.map_err(Cause::Transport)?.into_parts();
-        self.classify(operation, head.status, &head.headers, body)
-            .map(|value| Answer {
-                value,
-                opc_request_id: text(&head.headers, &OPC_REQUEST_ID)
-                    .unwrap_or_else(|| request_id.to_string()),
-                etag: text(&head.headers, &header::ETAG),
-                opc_work_request_id: text(&head.headers, &OPC_WORK_REQUEST_ID),
-                retry_token: request.idempotency.retry_token().cloned(),
-            })
-            .map_err(|cause| Failure {
-                failed: self.failed(&cause, signed_at, &head.headers),
-                opc_request_id: answered_id(&head.headers),
-                cause: Arc::new(cause),
-            })
+        let cause = match self.classify(operation, head.status, &head.headers, body) {
+            Ok(value) => {
+                return Ok(Answer {
+                    value,
+                    opc_request_id: text(&head.headers, &OPC_REQUEST_ID)
+                        .unwrap_or_else(|| request_id.to_string()),
+                    etag: text(&head.headers, &header::ETAG),
+                    opc_work_request_id: text(&head.headers, &OPC_WORK_REQUEST_ID),
+                    retry_token: request.idempotency.retry_token().cloned(),
+                });
+            }
+            Err(cause) => cause,
+        };
+        let mut failed = self.failed(&cause, signed_at, &head.headers);
+        if is_refused(&cause) && failed.class != Class::Corrected && self.renew(&credentials, limits).await {
+            failed.class = Class::Corrected;
+        }
+        Err(Failure { failed, opc_request_id: answered_id(&head.headers), cause: Arc::new(cause) })
+    }
+
+    /// Whether there is another credential, now that OCI refused this one and the clock was not the reason.
+    async fn renew(&self, refused: &Arc<Credentials>, limits: Limits) -> bool {
+        let renewed = tokio::time::timeout(limits.timeout, self.credentials.renew(refused)).await;
+        let is_renewed = matches!(renewed, Ok(Some(_)));
+        if is_renewed {
+            tracing::warn!("OCI refused the credential: signing with another");
+        }
+        is_renewed
     }
 
     fn sign(
@@ -131,12 +147,14 @@ impl Caller {
         identity: signature::Identity<'_>,
         now: SystemTime,
     ) -> Result<http::Request<Bytes>, Cause> {
-        let target = self.endpoint.target(&request.target);
+        // Whoever has a credential has found out where it is good.
+        let endpoint = self.place.endpoint().ok_or(Cause::Internal("nobody knows where OCI is"))?;
+        let target = endpoint.target(&request.target);
         let signed = signature::sign(
             &signature::Request {
                 method: &request.method,
                 target: &target,
-                host: signature::Host::Signed(self.endpoint.authority()),
+                host: signature::Host::Signed(endpoint.authority()),
                 content_type: "application/json",
                 body: &request.body,
             },
@@ -155,8 +173,7 @@ impl Caller {
         }
         let mut http = http::Request::new(request.body.clone());
         *http.method_mut() = request.method.clone();
-        *http.uri_mut() = self
-            .endpoint
+        *http.uri_mut() = endpoint
             .uri(&target)
             .map_err(|_invalid| Cause::Internal("a validated value does not fit into a URL"))?;
         *http.headers_mut() = headers;
@@ -187,9 +204,8 @@ impl Caller {
     /// What the failure means for the next attempt. A clock that could be put right changes what that would meet.
     fn failed(&self, cause: &Cause, signed_at: SystemTime, headers: &HeaderMap) -> Failed {
         let failed = cause.failed();
-        let refused = matches!(cause, Cause::Service(service) if service.status == StatusCode::UNAUTHORIZED);
         let observed = || date(headers).and_then(|date| self.clock.observe(signed_at, date));
-        match refused.then(observed).flatten() {
+        match is_refused(cause).then(observed).flatten() {
             None => failed,
             Some(Correction::AlreadyMade) => Failed { class: Class::Corrected, ..failed },
             Some(Correction::Made { offset_ms }) => {
@@ -198,6 +214,10 @@ impl Caller {
             }
         }
     }
+}
+
+fn is_refused(cause: &Cause) -> bool {
+    matches!(cause, Cause::Service(service) if service.status == StatusCode::UNAUTHORIZED)
 }
 
 /// JSON under another name is taken all the same, but something between here and OCI has had its hands on it.

@@ -12,6 +12,7 @@ mod exchange;
 mod flights;
 mod mutations;
 pub mod operation;
+mod place;
 pub mod probe;
 pub mod read;
 pub mod request;
@@ -25,9 +26,11 @@ pub use call::Answer;
 pub use error::Error;
 pub use flights::Sharing;
 pub use mutations::Mutations;
+pub use place::Place;
 pub use standing::Standing;
 
 use crate::clock::Clock;
+use crate::credentials::Condition;
 use crate::credentials::ProvideCredentials;
 use crate::region::Regions;
 use crate::transport::HttpService;
@@ -37,7 +40,6 @@ use boot_volume_backup::BootVolumeBackup;
 use boot_volume_backup::CreateBootVolumeBackup;
 use boot_volume_backup::GetBootVolumeBackup;
 use deadline::Deadline;
-use endpoint::Endpoint;
 use flights::Flights;
 use http::HeaderValue;
 use jiff::SignedDuration;
@@ -56,11 +58,9 @@ use volume_backup::VolumeBackup;
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where the API is.
-    pub endpoint: Endpoint,
+    pub place: Place,
     /// What bounds one attempt.
     pub attempt_timeout: Duration,
-    /// The region that the endpoint serves, by its full name; empty when nobody said.
-    pub region: String,
     /// How regions are called.
     pub regions: Regions,
     /// How often, and how soon, failed attempts are repeated.
@@ -72,9 +72,9 @@ pub struct Config {
 impl Config {
     /// As in production: retries as they should be, and calls with one token share.
     #[must_use]
-    pub fn new(endpoint: Endpoint, attempt_timeout: Duration, region: String, regions: Regions) -> Self {
+    pub fn new(place: Place, attempt_timeout: Duration, regions: Regions) -> Self {
         let (retry, sharing) = (retry::Config::default(), Sharing::On);
-        Self { endpoint, attempt_timeout, region, regions, retry, sharing }
+        Self { place, attempt_timeout, regions, retry, sharing }
     }
 }
 
@@ -121,10 +121,9 @@ impl Client {
             http,
             credentials,
             clock,
-            endpoint: config.endpoint,
+            place: config.place,
             attempt_timeout: config.attempt_timeout,
             client_info: HeaderValue::from_static(USER_AGENT),
-            region: config.region.into(),
             regions: config.regions,
             signers: signers::Signers::start(processors()),
         };
@@ -135,6 +134,12 @@ impl Client {
             flights: (config.sharing == Sharing::On).then(Arc::default),
             mutations,
         }
+    }
+
+    /// How the source of the credential is doing.
+    #[must_use]
+    pub fn credential(&self) -> Condition {
+        self.caller.credentials.condition()
     }
 
     /// OCI's opinion of the credential, as its answers show it.

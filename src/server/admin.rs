@@ -12,6 +12,7 @@ use axum::routing::get;
 use http::StatusCode;
 use std::fmt::Display;
 use std::time::Duration;
+use std::time::UNIX_EPOCH;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -55,7 +56,8 @@ async fn metrics(
     let (version, revision) = (env!("CARGO_PKG_VERSION"), env!("GATEWAY_GIT_REVISION"));
     let build = format!("gateway_build_info{{version=\"{version}\",revision=\"{revision}\"}}");
     let refused = u8::from(matches!(readiness.state(), State::Refused));
-    let families = [
+    let credential = client.credential();
+    let mut families = vec![
         family("gauge", "What is running.", &build, 1),
         family("counter", "Faults of the gateway.", "gateway_panics_total", telemetry::panics()),
         family(
@@ -66,12 +68,25 @@ async fn metrics(
         ),
         family("gauge", "Whether OCI refuses the credential.", "gateway_credential_refused", refused),
         family(
+            "counter",
+            "Attempts to get a credential that gave none.",
+            "gateway_credential_refresh_failures_total",
+            credential.failures,
+        ),
+        family(
             "gauge",
             "What is added to the machine's clock to have OCI's.",
             "gateway_clock_offset_seconds",
             client.clock_offset().as_secs_f64(),
         ),
     ];
+    // What lasts until it is revoked has no such time.
+    families.extend(credential.expires.and_then(|expires| expires.duration_since(UNIX_EPOCH).ok()).map(
+        |at| {
+            let help = "When the credential at hand expires.";
+            family("gauge", help, "gateway_credential_expiry_timestamp_seconds", at.as_secs())
+        },
+    ));
     (content_type, families.concat())
 }
 

@@ -11,7 +11,6 @@ mod readiness;
 mod shutdown;
 
 pub use accept::half_of_the_descriptors;
-pub use readiness::Tenancy;
 pub use shutdown::Drained;
 
 use crate::credentials::ProvideCredentials;
@@ -107,7 +106,6 @@ impl Server {
         config: Config,
         client: oci::Client,
         credentials: Arc<dyn ProvideCredentials>,
-        tenancy: Tenancy,
         mutations: oci::Mutations,
     ) -> Result<Self, StartError> {
         let (listener, address) = listen("--listen", config.listen).await?;
@@ -133,7 +131,7 @@ impl Server {
                 client.clone(),
                 cut_connections.clone(),
             )),
-            tokio::spawn(readiness.clone().follow(client, credentials, tenancy)),
+            tokio::spawn(readiness.clone().follow(client, credentials)),
         ];
         let grpc = tokio::spawn(serving);
         tracing::info!(%address, %admin_address, "listening");

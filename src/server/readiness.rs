@@ -1,10 +1,10 @@
 //! Whether calls can be served, and why not: for gRPC health, for `/readyz`, from one state.
 
+use crate::credentials::Credentials;
 use crate::credentials::ProvideCredentials;
 use crate::oci;
 use crate::oci::Standing;
 use crate::oci::probe::Probe;
-use crate::ocid::Ocid;
 use crate::pb::backup_service_server::BackupServiceServer;
 use crate::rpc;
 use std::fmt;
@@ -28,9 +28,6 @@ const SERVICE: &str = <BackupServiceServer<rpc::Gateway> as NamedService>::NAME;
 const LOAD_AGAIN: Duration = Duration::from_secs(1);
 /// How often OCI is asked whether it takes a refused credential again.
 const PROBE_AGAIN: Duration = Duration::from_secs(10);
-
-/// The tenancy whose root compartment a probe may look at.
-pub type Tenancy = Ocid;
 
 /// Why calls are, or are not, served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,33 +111,30 @@ impl Readiness {
         }
     }
 
-    /// Follows the credential for the life of the process: until it has loaded, and then OCI's opinion of it.
-    pub(super) async fn follow(
-        self,
-        client: oci::Client,
-        credentials: Arc<dyn ProvideCredentials>,
-        tenancy: Tenancy,
-    ) {
-        while let Err(error) = credentials.provide().await {
-            self.set(State::Loading { said: Some(told(&error)) }).await;
-            tokio::time::sleep(LOAD_AGAIN).await;
-        }
+    /// Follows the credential for the life of the process: whether there is one, and OCI's opinion of it.
+    pub(super) async fn follow(self, client: oci::Client, credentials: Arc<dyn ProvideCredentials>) {
         let mut standing = client.standing();
         loop {
+            let held = match credentials.provide().await {
+                Ok(held) => held,
+                Err(error) => {
+                    self.set(State::Loading { said: Some(told(&error)) }).await;
+                    tokio::time::sleep(LOAD_AGAIN).await;
+                    continue;
+                }
+            };
             let seen = *standing.borrow_and_update();
-            match seen {
-                Standing::Unknown | Standing::Accepted => {
-                    self.set(State::Ready).await;
-                    if standing.changed().await.is_err() {
-                        return;
-                    }
-                }
-                Standing::Refused => {
-                    self.set(State::Refused).await;
-                    probe(&client, &tenancy).await;
-                    // Whoever changes OCI's opinion first, a probe or a call, ends the wait.
-                    let _ = tokio::time::timeout(PROBE_AGAIN, standing.changed()).await;
-                }
+            let (state, look_again) = match seen {
+                Standing::Unknown | Standing::Accepted => (State::Ready, LOAD_AGAIN),
+                Standing::Refused => (State::Refused, PROBE_AGAIN),
+            };
+            self.set(state).await;
+            if seen == Standing::Refused {
+                probe(&client, &held).await;
+            }
+            // Whoever changes OCI's opinion first, a probe or a call, ends the wait.
+            if let Ok(Err(_gone)) = tokio::time::timeout(look_again, standing.changed()).await {
+                return;
             }
         }
     }
@@ -152,10 +146,13 @@ fn told(error: &dyn std::error::Error) -> String {
         .fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
 }
 
-/// Asks OCI for something harmless; the answer shows in the client's standing.
-async fn probe(client: &oci::Client, tenancy: &Tenancy) {
-    let probe = Probe { compartment_id: tenancy.clone() };
-    let _ = client.probe(probe, oci::Call::default()).await;
+/// Asks OCI for something harmless; the answer shows in the client's standing. A credential that names no tenancy
+/// leaves that to the calls.
+async fn probe(client: &oci::Client, held: &Credentials) {
+    if let Some(tenancy) = &held.owner().tenancy {
+        let probe = Probe { compartment_id: tenancy.clone() };
+        let _ = client.probe(probe, oci::Call::default()).await;
+    }
 }
 
 #[cfg(test)]
@@ -163,9 +160,10 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::credentials;
-    use crate::credentials::Credentials;
+    use crate::credentials::Owner;
     use crate::credentials::Provided;
     use crate::oci::endpoint::Endpoint;
+    use crate::ocid::Ocid;
     use crate::region::Regions;
     use crate::region::Sources;
     use crate::signature::PrivateKey;
@@ -222,21 +220,26 @@ mod tests {
         PrivateKey::from_pkcs8(der.as_ref()).unwrap()
     }
 
+    fn credential() -> Credentials {
+        let tenancy = Some(Ocid::parse("ocid1.tenancy.oc1..a").unwrap());
+        let owner = Owner { tenancy, subject: None };
+        Credentials::new("tenancy/user/fingerprint".to_owned(), key(), None).of(owner)
+    }
+
     /// Follows a credential that comes after so many failures and that OCI refuses so often.
     async fn followed(failures: u32, refusals: u32) -> (watch::Receiver<State>, oci::Client) {
-        let credentials = Arc::new(Credentials::new("tenancy/user/fingerprint".to_owned(), key(), None));
+        let credentials = Arc::new(credential());
         let credentials = Arc::new(Late { failures: AtomicU32::new(failures), credentials });
         let endpoint = Endpoint::parse(ENDPOINT).unwrap();
         let regions = Regions::new(Sources::default());
-        let config = oci::Config::new(endpoint, Duration::from_secs(5), String::new(), regions);
+        let config = oci::Config::new(oci::Place::known(endpoint, ""), Duration::from_secs(5), regions);
         let http = Arc::new(Refusing(AtomicU32::new(refusals)));
         let clock = Clock::system();
         let provider: Arc<dyn ProvideCredentials> = credentials;
         let client = oci::Client::new(config, http, Arc::clone(&provider), clock, oci::Mutations::new());
         let (readiness, _health) = Readiness::new().await;
         let state = readiness.state.subscribe();
-        let tenancy = Ocid::parse("ocid1.tenancy.oc1..a").unwrap();
-        tokio::spawn(readiness.follow(client.clone(), provider, tenancy));
+        tokio::spawn(readiness.follow(client.clone(), provider));
         (state, client)
     }
 
@@ -255,7 +258,7 @@ mod tests {
         // The one that shows it, and three probes: at once, after ten and after twenty seconds.
         let (mut state, client) = followed(0, 4).await;
         state.wait_for(|state| *state == State::Ready).await.unwrap();
-        probe(&client, &Ocid::parse("ocid1.tenancy.oc1..a").unwrap()).await;
+        probe(&client, &credential()).await;
         state.wait_for(|state| *state == State::Refused).await.unwrap();
         let began = Instant::now();
         state.wait_for(|state| *state == State::Ready).await.unwrap();

@@ -24,6 +24,8 @@ pub struct PrivateKey {
     pair: RsaKeyPair,
     bits: usize,
     fingerprint: String,
+    public: Vec<u8>,
+    modulus: Vec<u8>,
 }
 
 /// Why a key cannot sign for OCI.
@@ -63,10 +65,28 @@ impl PrivateKey {
         if !(MIN_BITS..=MAX_BITS).contains(&bits) {
             return Err(KeyError::Size { bits });
         }
-        let pair = RsaKeyPair::from_der(der).map_err(|_| KeyError::Malformed)?;
+        Self::from_pair(RsaKeyPair::from_der(der).map_err(|_| KeyError::Malformed)?)
+    }
+
+    /// Takes a key that was made here.
+    pub fn from_pair(pair: RsaKeyPair) -> Result<Self, KeyError> {
+        let numbers = pkcs1::RsaPublicKey::try_from(pair.public_key().as_ref());
+        let modulus = numbers.map_err(|_| KeyError::Malformed)?.modulus.as_bytes().to_vec();
         let public: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| KeyError::Malformed)?;
-        let fingerprint = fingerprint(public.as_ref());
-        Ok(Self { pair, bits, fingerprint })
+        let public = public.as_ref().to_vec();
+        let (bits, fingerprint) = (bit_length(&modulus), fingerprint(&public));
+        Ok(Self { pair, bits, fingerprint, public, modulus })
+    }
+
+    /// Its public half, as the DER of a `SubjectPublicKeyInfo`.
+    pub fn public_der(&self) -> &[u8] {
+        &self.public
+    }
+
+    /// Whether this is the modulus, a big-endian number.
+    pub fn has_modulus(&self, modulus: &[u8]) -> bool {
+        let zeros = modulus.iter().take_while(|byte| **byte == 0).count();
+        modulus.get(zeros..) == Some(&self.modulus)
     }
 
     /// What OCI's console calls the key's fingerprint: `be:ba:33:…`, 16 pairs, the MD5 of the public key's

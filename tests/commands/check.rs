@@ -46,8 +46,9 @@ async fn a_good_credential_is_told_whole() {
     let upstream = Upstream::with(Transport::Tls, Duration::ZERO).await;
     let report = report(&check(&upstream), 0);
     let names: Vec<_> = report.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["credential", "user", "tenancy", "key", "fingerprint", "endpoint", "OCI"]);
+    assert_eq!(names, ["auth", "credential", "user", "tenancy", "key", "fingerprint", "endpoint", "OCI"]);
     for (name, expected) in [
+        ("auth", "api_key (the default)".to_owned()),
         ("credential", format!("{} (from OCI_CLI_CONFIG_FILE), profile DEFAULT", upstream.path("config"))),
         ("user", IDENTITY.user().to_owned()),
         ("tenancy", IDENTITY.tenancy().to_owned()),

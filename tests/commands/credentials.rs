@@ -68,7 +68,7 @@ fn wrong() -> Vec<Row> {
         ("wrong passphrase", format!("{CONFIG}pass_phrase=wrong horse\n"), locked(), vec![KEY, "passphrase"]),
         ("wrong region", config("us-ashburn-1", "us/ashburn"), key(), vec![AT, ", region: has the character '/'"]),
         ("twice", format!("{CONFIG}user=x\n"), key(), vec![FILE, ": line 7 gives user of profile DEFAULT a second time; keep one"]),
-        ("session token", config("user=", "security_token_file=/t\n#"), key(), vec![AT, "a session token", "use a profile with an API key"]),
+        ("session token", config("user=", "security_token_file=/t\n#"), key(), vec![AT, "a session token", "say --auth security_token, or use a profile with an API key"]),
         ("no profile", "# empty\n".to_owned(), key(), vec![AT, "is not in the file, which has no profile"]),
         ("no INI", "user=x\n".to_owned(), key(), vec![FILE, ": has a line before the first profile"]),
     ]

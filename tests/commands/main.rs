@@ -26,4 +26,5 @@ mod sandbox;
 mod secrets;
 mod serve;
 mod settings;
+mod sign_in;
 mod upstream;

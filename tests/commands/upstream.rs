@@ -3,6 +3,9 @@
 use oci_backup_gateway::clock::Clock;
 use oci_backup_gateway::sandbox::Config;
 use oci_backup_gateway::sandbox::Identity;
+use oci_backup_gateway::sandbox::IssuerConfig;
+use oci_backup_gateway::sandbox::IssuerKeys;
+use oci_backup_gateway::sandbox::Issuers;
 use oci_backup_gateway::sandbox::Sandbox;
 use oci_backup_gateway::sandbox::Transport;
 use std::net::SocketAddr;
@@ -16,6 +19,9 @@ use crate::process::Program;
 /// One key pair for all tests: making one takes longer than most of them.
 pub(crate) static IDENTITY: LazyLock<Identity> = LazyLock::new(|| Identity::generate().unwrap());
 
+/// The same for those of the issuers.
+static ISSUER_KEYS: LazyLock<IssuerKeys> = LazyLock::new(|| IssuerKeys::generate().unwrap());
+
 /// The sandbox, and a directory with the files that let a program in.
 pub(crate) struct Upstream {
     pub(crate) sandbox: Sandbox,
@@ -27,8 +33,24 @@ impl Upstream {
         Self::with(Transport::Plaintext, Duration::ZERO).await
     }
 
+    /// With all the other ways to sign in.
+    pub(crate) async fn with_issuers() -> Self {
+        Self::with_issuers_behind(Duration::ZERO).await
+    }
+
+    /// The same, with its clock behind by so much.
+    pub(crate) async fn with_issuers_behind(behind: Duration) -> Self {
+        let issuers =
+            IssuerConfig { keys: Some(ISSUER_KEYS.clone()), ..IssuerConfig::new(any_port(), any_port()) };
+        Self::of(Transport::Plaintext, behind, Some(issuers)).await
+    }
+
     /// With its clock behind by so much.
     pub(crate) async fn with(transport: Transport, behind: Duration) -> Self {
+        Self::of(transport, behind, None).await
+    }
+
+    async fn of(transport: Transport, behind: Duration, issuers: Option<IssuerConfig>) -> Self {
         let clock = Clock::system();
         let sandbox = Sandbox::start(Config {
             oci_listen: any_port(),
@@ -37,11 +59,24 @@ impl Upstream {
             now: Arc::new(move || clock.now() - behind),
             stage: Duration::from_millis(50),
             identity: Some(IDENTITY.clone()),
-            issuers: None,
+            issuers,
         });
         let upstream = Self { sandbox: sandbox.await.unwrap(), files: TempDir::new().unwrap() };
         upstream.sandbox.write_config(upstream.files.path()).unwrap();
         upstream
+    }
+
+    pub(crate) fn issuers(&self) -> &Issuers {
+        self.sandbox.issuers().unwrap()
+    }
+
+    /// Signs the program in here by another way: with the variables of this file.
+    pub(crate) fn sign_in_by(&self, way: &str, mut program: Program) -> Program {
+        for line in std::fs::read_to_string(self.path(&format!("{way}.env"))).unwrap().lines() {
+            let (name, value) = line.split_once('=').unwrap();
+            program = program.env(name, value);
+        }
+        program
     }
 
     pub(crate) fn path(&self, name: &str) -> String {

@@ -8,7 +8,6 @@ use oci_backup_gateway::credentials::Provided;
 use oci_backup_gateway::credentials::StaticCredentials;
 use oci_backup_gateway::oci;
 use oci_backup_gateway::oci::endpoint::Endpoint;
-use oci_backup_gateway::ocid::Ocid;
 use oci_backup_gateway::pb;
 use oci_backup_gateway::pb::backup_service_client::BackupServiceClient;
 use oci_backup_gateway::region::Regions;
@@ -237,9 +236,8 @@ async fn gateway(
     });
     let http = reqwest::Config { trust, proxy: None, user_agent: oci::USER_AGENT.to_owned() };
     let config = oci::Config {
-        endpoint,
+        place: oci::Place::known(endpoint, &setup.region),
         attempt_timeout: setup.attempt_timeout,
-        region: setup.region,
         regions: Regions::new(Sources::default()),
         retry: setup.retry,
         sharing: setup.sharing,
@@ -247,8 +245,7 @@ async fn gateway(
     let credentials = setup.credentials.unwrap_or_else(|| credentials(&setup.identity));
     let http = setup.http.unwrap_or_else(|| Arc::new(reqwest::Client::new(&http).unwrap()));
     let client = oci::Client::new(config, http, Arc::clone(&credentials), setup.clock, mutations.clone());
-    let tenancy = Ocid::parse(setup.identity.tenancy()).unwrap();
-    Server::start(setup.server, client, credentials, tenancy, mutations).await
+    Server::start(setup.server, client, credentials, mutations).await
 }
 
 /// A client of its own connection.
@@ -271,9 +268,8 @@ pub(crate) fn credentials(identity: &Identity) -> Arc<dyn ProvideCredentials> {
             user: Some(identity.user().to_owned()),
             tenancy: Some(identity.tenancy().to_owned()),
             fingerprint: Some(identity.fingerprint().to_owned()),
-            key_file: None,
             key_content: Some(Zeroizing::new(identity.private_key_pem().to_owned())),
-            passphrase: None,
+            ..credentials::Variables::default()
         },
     };
     Arc::new(StaticCredentials::new(source.load().unwrap().credentials))

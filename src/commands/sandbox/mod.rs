@@ -52,7 +52,7 @@ pub(super) async fn run(settings: config::Sandbox, given: &Given) -> Result<Exit
     }
     let oci = connect(&sandbox, &settings)?;
     let client = oci.client.clone();
-    let server = Server::start(config, oci.client, oci.credentials, oci.tenancy, oci.mutations)
+    let server = Server::start(config, oci.client, oci.credentials, oci.mutations)
         .await
         .map_err(|error| Failure::Runtime(error.to_string()))?;
     say(&welcome::all(&server, &sandbox));
@@ -123,9 +123,8 @@ fn connect(sandbox: &Sandbox, settings: &config::Sandbox) -> Result<Connected, F
             user: Some(identity.user().to_owned()),
             tenancy: Some(identity.tenancy().to_owned()),
             fingerprint: Some(identity.fingerprint().to_owned()),
-            key_file: None,
             key_content: Some(Zeroizing::new(identity.private_key_pem().to_owned())),
-            passphrase: None,
+            ..credentials::Variables::default()
         },
     };
     let endpoint =
@@ -138,12 +137,12 @@ fn connect(sandbox: &Sandbox, settings: &config::Sandbox) -> Result<Connected, F
         &source,
         Resolved {
             oci: oci::Config::new(
-                endpoint,
+                oci::Place::known(endpoint, identity.region()),
                 settings.attempt_timeout,
-                identity.region().to_owned(),
                 Regions::new(Sources::default()),
             ),
             http: HttpConfig { trust, proxy: None, user_agent: oci::USER_AGENT.to_owned() },
+            federation: None,
             warnings: Vec::new(),
         },
     )
