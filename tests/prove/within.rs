@@ -7,7 +7,6 @@ use oci_backup_gateway::credentials::ProvideCredentials;
 use oci_backup_gateway::credentials::StaticCredentials;
 use oci_backup_gateway::oci;
 use oci_backup_gateway::oci::endpoint::Endpoint;
-use oci_backup_gateway::ocid::Ocid;
 use oci_backup_gateway::region::Regions;
 use oci_backup_gateway::region::Sources;
 use oci_backup_gateway::sandbox::Sandbox;
@@ -41,9 +40,8 @@ fn wide() -> retry::Config {
 pub(crate) async fn start(sandbox: &Sandbox, config_file: &Path, sharing: oci::Sharing) -> Server {
     let (credentials, mutations) = (credentials(config_file), oci::Mutations::new());
     let config = oci::Config {
-        endpoint: Endpoint::parse(&sandbox.endpoint()).unwrap(),
+        place: oci::Place::known(Endpoint::parse(&sandbox.endpoint()).unwrap(), "us-ashburn-1"),
         attempt_timeout: Duration::from_millis(500),
-        region: "us-ashburn-1".to_owned(),
         regions: Regions::new(Sources::default()),
         retry: wide(),
         sharing,
@@ -52,8 +50,7 @@ pub(crate) async fn start(sandbox: &Sandbox, config_file: &Path, sharing: oci::S
         reqwest::Config { trust: Trust::Plaintext, proxy: None, user_agent: oci::USER_AGENT.to_owned() };
     let http = Arc::new(reqwest::Client::new(&http).unwrap());
     let client = oci::Client::new(config, http, Arc::clone(&credentials), Clock::system(), mutations.clone());
-    let tenancy = Ocid::parse(sandbox.identity().tenancy()).unwrap();
-    Server::start(serving(), client, credentials, tenancy, mutations).await.unwrap()
+    Server::start(serving(), client, credentials, mutations).await.unwrap()
 }
 
 fn serving() -> server::Config {
