@@ -8,7 +8,7 @@ default:
     @just --list --unsorted
 
 # All that CI checks, in its order.
-ci: fmt lint test unshared docs slim proto deny sandbox clients
+ci: fmt lint test unshared docs slim proto deny sandbox clients sign-in
 
 # Is everything formatted? (`cargo fmt` mends it.)
 fmt:
