@@ -32,6 +32,8 @@ pub(super) async fn run(settings: Serve, given: &Given) -> Result<ExitCode, Fail
         "starting"
     );
     oci.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    // Its key is wiped when the last call that uses it has ended, not when the process has.
+    drop(oci.first);
     let mut signals = Signals::new()?;
     let mut server = Server::start(config, oci.client, oci.credentials, oci.mutations)
         .await

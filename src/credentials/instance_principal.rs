@@ -55,7 +55,9 @@ impl fmt::Debug for InstancePrincipal {
 impl FetchCredentials for InstancePrincipal {
     async fn fetch(&self) -> Result<Credentials, Error> {
         let leaf = async { self.imds.leaf().await.map_err(Error::from) };
-        let (federation, session, leaf) = tokio::try_join!(self.federation(), session_key::generate(), leaf)?;
+        let (federation, leaf) = tokio::try_join!(self.federation(), leaf)?;
+        // Only now: a source that is down must not cost a key each time it is asked.
+        let session = session_key::generate().await?;
         let tenancy = leaf.certificate.tenancy();
         let tenancy = tenancy
             .map_err(|error| wrong("the instance's metadata service", IssuerProblem::Certificate(error)))?;

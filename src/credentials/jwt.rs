@@ -7,6 +7,8 @@ use base64::engine::general_purpose::URL_SAFE;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Map;
 use serde_json::Value;
+use std::borrow::Cow;
+use std::path::Path;
 use std::time::Duration;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
@@ -107,6 +109,15 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).or_else(|_| URL_SAFE.decode(text)).ok()
 }
 
+/// A path for people to read, unless it is a token that stands where a path is expected.
+pub(super) fn shown_path(path: &Path) -> Cow<'_, str> {
+    let text = path.to_string_lossy();
+    if text.trim_start().trim_start_matches("ST$").starts_with("eyJ") {
+        return "a token, where the path of a file is expected".into();
+    }
+    text
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -115,6 +126,16 @@ pub(super) mod tests {
     pub(in crate::credentials) fn token(claims: &Value) -> String {
         let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
         format!("{}.{}.{}", part(r#"{"alg":"RS256"}"#), part(&claims.to_string()), part("signature"))
+    }
+
+    #[test]
+    fn a_token_in_the_place_of_a_path_is_not_shown() {
+        let token = token(&serde_json::json!({"sub": "canary"}));
+        for text in [token.clone(), format!("ST${token}"), format!(" {token}")] {
+            let shown = shown_path(Path::new(&text)).into_owned();
+            assert!(!shown.contains("eyJ") && shown.contains("path"), "{shown}");
+        }
+        assert_eq!(shown_path(Path::new("/run/token")), "/run/token");
     }
 
     fn now() -> SystemTime {

@@ -185,7 +185,7 @@ impl fmt::Debug for Provided<'_> {
     }
 }
 
-/// Credentials that stay as they are for the life of the process: an API key.
+/// Credentials that stay as they are for the life of the process: those of the embedded OCI, and of tests.
 #[derive(Debug, Clone)]
 pub struct StaticCredentials(Arc<Credentials>);
 

@@ -13,6 +13,7 @@ use super::issuer::Issuer;
 use super::issuer::IssuerError;
 use super::issuer::IssuerProblem;
 use super::issuer::wrong;
+use super::jwt;
 use super::jwt::Claims;
 use super::session_key;
 use crate::clock::Clock;
@@ -109,7 +110,8 @@ impl OkeWorkloadIdentity {
 
 impl FetchCredentials for OkeWorkloadIdentity {
     async fn fetch(&self) -> Result<Credentials, Error> {
-        let (session, mounted) = tokio::try_join!(session_key::generate(), self.mounted())?;
+        let mounted = self.mounted().await?;
+        let session = session_key::generate().await?;
         let place = format!("https://{}{TARGET}", self.settings.authority);
         let request = self.request(&place, mounted.token.trim(), &session)?;
         let answered = mounted.issuer.ask(&place, request).await?;
@@ -146,7 +148,7 @@ fn text(path: &Path, origin: &str) -> Result<Zeroizing<String>, ConfigError> {
 }
 
 fn place(path: &Path, origin: &str) -> String {
-    format!("{} ({origin})", path.display())
+    format!("{} ({origin})", jwt::shown_path(path))
 }
 
 fn refused(status: u16) -> &'static str {

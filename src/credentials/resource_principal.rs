@@ -130,6 +130,8 @@ fn read(
 
 fn place(variable: &str, value: Option<&Zeroizing<String>>) -> String {
     match value.and_then(|value| path(value)) {
+        // A passphrase may begin with a slash.
+        Some(_secret) if variable == PASSPHRASE => variable.to_owned(),
         Some(path) => format!("{} ({variable})", path.display()),
         None => variable.to_owned(),
     }

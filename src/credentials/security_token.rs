@@ -9,6 +9,7 @@ use super::Owner;
 use super::Problem;
 use super::ReadCredentials;
 use super::api_key::Source;
+use super::jwt;
 use super::jwt::Claims;
 use crate::clock::Clock;
 use crate::ocid::Ocid;
@@ -51,7 +52,7 @@ impl SecurityToken {
         let parts = self.source.parts(files, variables.missing_of([variables.security_token_file()]))?;
         let named = parts.find(variables.security_token_file())?;
         let path = parts.path(&named)?;
-        let place = format!("{} ({})", path.display(), named.place);
+        let place = format!("{} ({})", jwt::shown_path(&path), named.place);
         let text = files.read_text(&path).map_err(|problem| ConfigError::new(&place, problem))?;
         // The CLI does not trim it, and neither must what is signed have a line break in it.
         let token = text.trim();

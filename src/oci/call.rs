@@ -73,12 +73,21 @@ pub(super) struct Failure {
     pub(super) cause: Arc<Cause>,
     pub(super) failed: Failed,
     pub(super) opc_request_id: Option<String>,
+    /// The credential that OCI refused, where the clock was not the reason.
+    pub(super) refused: Option<Arc<Credentials>>,
 }
 
 impl From<Cause> for Failure {
     fn from(cause: Cause) -> Self {
-        Self { failed: cause.failed(), cause: Arc::new(cause), opc_request_id: None }
+        Self { failed: cause.failed(), cause: Arc::new(cause), opc_request_id: None, refused: None }
     }
+}
+
+/// A request that is ready to be sent, and what it was signed with.
+pub(super) struct Signed {
+    http: http::Request<Bytes>,
+    signed_at: SystemTime,
+    credentials: Arc<Credentials>,
 }
 
 impl Caller {
@@ -90,15 +99,13 @@ impl Caller {
         (there != here).then(|| there.into())
     }
 
-    /// Makes one attempt within `timeout`: with a fresh date and signature, but the same bytes, retry token
-    /// and request id as every other attempt of the call.
-    pub(super) async fn attempt<O: Operation>(
+    /// The first half of an attempt, before anything is sent: with a fresh date and signature, but the same bytes,
+    /// retry token and request id as every other attempt of the call.
+    pub(super) async fn prepare(
         self: &Arc<Self>,
-        operation: &O,
         request: &Request,
         request_id: &RequestId,
-        timeout: Duration,
-    ) -> Result<Answer<O::Output>, Failure> {
+    ) -> Result<Signed, Failure> {
         let credentials = self.credentials.provide().await.map_err(Cause::Credentials)?;
         let (this, unsigned, id) = (Arc::clone(self), request.clone(), request_id.clone());
         let signer = Arc::clone(&credentials);
@@ -108,6 +115,19 @@ impl Caller {
         };
         let signed: Option<Result<_, Cause>> = self.signers.run(sign).await;
         let (http, signed_at) = signed.ok_or(Cause::Internal("signing ended before its time"))??;
+        Ok(Signed { http, signed_at, credentials })
+    }
+
+    /// The second half, within `timeout`: sends, and classifies the answer.
+    pub(super) async fn send<O: Operation>(
+        &self,
+        operation: &O,
+        request: &Request,
+        request_id: &RequestId,
+        signed: Signed,
+        timeout: Duration,
+    ) -> Result<Answer<O::Output>, Failure> {
+        let Signed { http, signed_at, credentials } = signed;
         let limits = Limits { timeout: timeout.min(self.attempt_timeout), max_body: request.max_answer };
         let (head, body) = self.http.send(http, limits).await.map_err(Cause::Transport)?.into_parts();
         let cause = match self.classify(operation, head.status, &head.headers, body) {
@@ -123,16 +143,15 @@ impl Caller {
             }
             Err(cause) => cause,
         };
-        let mut failed = self.failed(&cause, signed_at, &head.headers);
-        if is_refused(&cause) && failed.class != Class::Corrected && self.renew(&credentials, limits).await {
-            failed.class = Class::Corrected;
-        }
-        Err(Failure { failed, opc_request_id: answered_id(&head.headers), cause: Arc::new(cause) })
+        let failed = self.failed(&cause, signed_at, &head.headers);
+        let unexplained = is_refused(&cause) && failed.class != Class::Corrected;
+        let refused = unexplained.then_some(credentials);
+        Err(Failure { failed, opc_request_id: answered_id(&head.headers), cause: Arc::new(cause), refused })
     }
 
     /// Whether there is another credential, now that OCI refused this one and the clock was not the reason.
-    async fn renew(&self, refused: &Arc<Credentials>, limits: Limits) -> bool {
-        let renewed = tokio::time::timeout(limits.timeout, self.credentials.renew(refused)).await;
+    pub(super) async fn renew(&self, refused: &Arc<Credentials>) -> bool {
+        let renewed = tokio::time::timeout(self.attempt_timeout, self.credentials.renew(refused)).await;
         let is_renewed = matches!(renewed, Ok(Some(_)));
         if is_renewed {
             tracing::warn!("OCI refused the credential: signing with another");

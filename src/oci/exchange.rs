@@ -13,7 +13,9 @@ use super::flights::Boarded;
 use super::operation::Operation;
 use super::request::Idempotency;
 use super::request::Request;
+use crate::credentials::Credentials;
 use crate::transport::retry;
+use crate::transport::retry::Class;
 use crate::transport::retry::Failed;
 use crate::transport::retry::Repetition;
 use crate::transport::retry::Stop;
@@ -139,6 +141,8 @@ impl<T> Progress<T> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Attempt {
+    /// Nothing of it is sent yet.
+    Preparing,
     InFlight,
     Ended,
 }
@@ -268,7 +272,7 @@ impl<O: Operation> Exchange<O> {
             return;
         }
         // What the last one is told stays true: nobody comes and makes the exchange go on after all.
-        if progress.attempt == Attempt::Ended {
+        if progress.attempt != Attempt::InFlight {
             progress.boarding = Boarding::Closed;
         }
         let unheard = progress.ended.take().filter(|_ended| !progress.heard);
@@ -291,6 +295,41 @@ impl<O: Operation> Exchange<O> {
                 }
             }
             changed.await;
+        }
+    }
+
+    /// The attempt is signed and may be sent, if somebody still waits: a credential may have been long in coming.
+    fn depart(&self) -> bool {
+        let mut progress = self.progress();
+        let somebody = !progress.waiting.is_empty();
+        progress.attempt = if somebody { Attempt::InFlight } else { Attempt::Ended };
+        somebody
+    }
+
+    /// Takes note of how an attempt ended, for whoever is answered from now on.
+    fn note(&self, result: &Result<Answer<O::Output>, Failure>) {
+        let mut progress = self.progress();
+        progress.attempt = Attempt::Ended;
+        match result {
+            Ok(_answer) => progress.outcome = Outcome::Started,
+            Err(failure) => {
+                progress.outcome = progress.outcome.max(failure.cause.outcome());
+                progress.last = Some(Arc::clone(&failure.cause));
+                progress.opc_request_id.clone_from(&failure.opc_request_id);
+                // As in `leave`: what the last one is told now stays true.
+                if progress.waiting.is_empty() {
+                    progress.boarding = Boarding::Closed;
+                }
+            }
+        }
+    }
+
+    /// Whether there is another credential than the one that OCI refused. Nobody waits for it who waits for nothing.
+    async fn renewed(&self, refused: &Arc<Credentials>) -> bool {
+        tokio::select! {
+            renewed = self.client.caller.renew(refused) => renewed,
+            () = self.abandoned() => false,
+            () = self.client.mutations.ending() => false,
         }
     }
 
@@ -317,7 +356,7 @@ impl<O: Operation> Exchange<O> {
     fn error_after(&self, progress: &Progress<O::Output>, cause: Arc<Cause>) -> Error {
         let outcome = match progress.attempt {
             Attempt::InFlight => progress.outcome.max(Outcome::Unknown),
-            Attempt::Ended => progress.outcome,
+            Attempt::Preparing | Attempt::Ended => progress.outcome,
         };
         Error {
             cause,
@@ -394,7 +433,7 @@ impl<O: Operation> retry::Exchange for Exchange<O> {
         let may = progress.latest().is_some_and(Deadline::allows_attempt);
         if may {
             progress.attempts += 1;
-            progress.attempt = Attempt::InFlight;
+            progress.attempt = Attempt::Preparing;
         } else {
             progress.boarding = Boarding::Closed;
         }
@@ -403,21 +442,21 @@ impl<O: Operation> retry::Exchange for Exchange<O> {
 
     async fn attempt(&self) -> Result<Self::Answer, Failure> {
         let caller = &self.client.caller;
-        let result =
-            caller.attempt(&self.operation, &self.request, &self.call.request_id, self.timeout).await;
-        let mut progress = self.progress();
-        progress.attempt = Attempt::Ended;
-        match &result {
-            Ok(_answer) => progress.outcome = Outcome::Started,
-            Err(failure) => {
-                progress.outcome = progress.outcome.max(failure.cause.outcome());
-                progress.last = Some(Arc::clone(&failure.cause));
-                progress.opc_request_id.clone_from(&failure.opc_request_id);
-                // As in `leave`: what the last one is told now stays true.
-                if progress.waiting.is_empty() {
-                    progress.boarding = Boarding::Closed;
-                }
+        let (request, id) = (&self.request, &self.call.request_id);
+        let mut result = match caller.prepare(request, id).await {
+            Ok(signed) if self.depart() => {
+                caller.send(&self.operation, request, id, signed, self.timeout).await
             }
+            // Whoever waited has been told that nothing was started.
+            Ok(_unsent) => return Err(Cause::Deadline { last: None }.into()),
+            Err(failure) => Err(failure),
+        };
+        self.note(&result);
+        if let Err(failure) = &mut result
+            && let Some(refused) = failure.refused.take()
+            && self.renewed(&refused).await
+        {
+            failure.failed.class = Class::Corrected;
         }
         result
     }

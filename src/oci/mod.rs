@@ -148,6 +148,11 @@ impl Client {
         self.standing.watch()
     }
 
+    /// Another credential is in use: what OCI thought of the one before is no matter any more.
+    pub fn forget_standing(&self) {
+        self.standing.forget();
+    }
+
     /// What is added to the machine's clock to have OCI's.
     #[must_use]
     pub fn clock_offset(&self) -> SignedDuration {

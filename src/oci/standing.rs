@@ -28,6 +28,13 @@ impl Record {
         self.0.subscribe()
     }
 
+    /// Another credential is in use, of which OCI has said nothing.
+    pub(super) fn forget(&self) {
+        let unknown =
+            |standing: &mut Standing| std::mem::replace(standing, Standing::Unknown) != Standing::Unknown;
+        self.0.send_if_modified(unknown);
+    }
+
     /// Takes note of how an attempt ended. What says nothing about the credential changes nothing: whoever
     /// answers 5xx or 3xx need not have looked at the signature.
     pub(super) fn note(&self, failure: Option<&Cause>) {

@@ -114,6 +114,7 @@ impl Readiness {
     /// Follows the credential for the life of the process: whether there is one, and OCI's opinion of it.
     pub(super) async fn follow(self, client: oci::Client, credentials: Arc<dyn ProvideCredentials>) {
         let mut standing = client.standing();
+        let mut refused: Option<Arc<Credentials>> = None;
         loop {
             let held = match credentials.provide().await {
                 Ok(held) => held,
@@ -123,7 +124,11 @@ impl Readiness {
                     continue;
                 }
             };
+            if refused.as_ref().is_some_and(|refused| !Arc::ptr_eq(refused, &held)) {
+                client.forget_standing();
+            }
             let seen = *standing.borrow_and_update();
+            refused = (seen == Standing::Refused).then(|| Arc::clone(&held));
             let (state, look_again) = match seen {
                 Standing::Unknown | Standing::Accepted => (State::Ready, LOAD_AGAIN),
                 Standing::Refused => (State::Refused, PROBE_AGAIN),

@@ -352,7 +352,8 @@ async fn the_swap_of_a_mounted_secret_is_followed_by_an_api_key() {
 type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
 #[rustfmt::skip]
-const WRONG: [Row<'_>; 18] = [
+const WRONG: [Row<'_>; 19] = [
+    ("resource_principal", &[("OCI_RESOURCE_PRINCIPAL_VERSION", "2.2"), ("OCI_RESOURCE_PRINCIPAL_RPST", "x"), ("OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM", "x"), ("OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM_PASSPHRASE", "/canary")], "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM_PASSPHRASE: does not exist"),
     ("oke_workload_identity", &[], "KUBERNETES_SERVICE_HOST: is not set; Kubernetes sets it in every pod"),
     ("oke_workload_identity", &[("KUBERNETES_SERVICE_HOST", "a b")], "KUBERNETES_SERVICE_HOST: a host such as 10.96.0.1"),
     ("oke_workload_identity", &[("KUBERNETES_SERVICE_HOST", "127.0.0.1:1"), ("OCI_CLI_REGION", "")], "--region: no region is known; give it here, in OCI_CLI_REGION or in OCI_RESOURCE_PRINCIPAL_REGION"),

@@ -3,24 +3,29 @@
 
 use crate::ending::LEEWAY;
 use crate::raw;
+use crate::rig;
 use crate::rig::Gated;
 use crate::rig::Rig;
 use crate::rig::Setup;
 use crate::rig::create;
 use crate::rig::hasty;
+use oci_backup_gateway::credentials::Credentials;
 use oci_backup_gateway::credentials::ProvideCredentials;
+use oci_backup_gateway::credentials::Provided;
 use oci_backup_gateway::pb::CreateVolumeBackupRequest;
 use oci_backup_gateway::sandbox::CutPoint;
 use oci_backup_gateway::sandbox::Fault;
 use oci_backup_gateway::sandbox::FaultRule;
 use oci_backup_gateway::sandbox::StallPoint;
 use oci_backup_gateway::server::Drained;
+use oci_backup_gateway::transport::BoxFuture;
 use oci_backup_gateway::transport::retry;
 use prost::Message;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 use tonic::Code;
+use tonic::Request;
 use tonic::Status;
 use tonic_types::ErrorDetails;
 use tonic_types::StatusExt;
@@ -99,10 +104,9 @@ async fn a_caller_who_leaves_before_its_message_is_whole_makes_nothing_happen() 
     assert_eq!(rig.sandbox.ledger().commits.len(), 1, "but for the other one's");
 }
 
-/// Row 60: before anything is sent, while the credential is awaited. The attempt has begun, and may end; it is the only
-/// one, and nothing is made twice or unseen.
+/// Row 60: before anything is sent, while the credential is awaited.
 #[tokio::test]
-async fn a_caller_who_leaves_while_the_credential_is_awaited_causes_one_request_at_most() {
+async fn a_caller_who_leaves_while_the_credential_is_awaited_makes_nothing_happen() {
     let gated = Arc::new(Gated::new());
     let credentials: Option<Arc<dyn ProvideCredentials>> = Some(Arc::clone(&gated) as _);
     let rig = Rig::with(Setup { credentials, retry: hasty(5), ..Setup::default() }).await;
@@ -121,8 +125,42 @@ async fn a_caller_who_leaves_while_the_credential_is_awaited_causes_one_request_
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(opened.elapsed() < LEEWAY, "{:?}", opened.elapsed());
-    let (creates, commits) = (rig.creates().len(), rig.commits());
-    assert!(creates <= 1 && commits == creates, "{creates} requests, {commits} backups");
+    assert!(rig.creates().is_empty(), "nobody waited for it any more");
+}
+
+/// A source that has no other credential to give, and takes its time to say so.
+#[derive(Debug)]
+struct NoOther(Arc<dyn ProvideCredentials>);
+
+impl ProvideCredentials for NoOther {
+    fn provide(&self) -> Provided<'_> {
+        self.0.provide()
+    }
+
+    fn renew<'a>(&'a self, _refused: &'a Arc<Credentials>) -> BoxFuture<'a, Option<Arc<Credentials>>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// What OCI answered is known while another credential is awaited.
+#[tokio::test]
+async fn a_refusal_is_told_by_the_deadline_while_another_credential_is_awaited() {
+    let credentials: Option<Arc<dyn ProvideCredentials>> =
+        Some(Arc::new(NoOther(rig::credentials(&rig::IDENTITY))));
+    let rig = Rig::with(Setup { credentials, ..Setup::default() }).await;
+    rig.break_next(Fault::status(401, "NotAuthenticated", "no"));
+    let mut request = Request::new(create());
+    request.set_timeout(Duration::from_secs(1));
+    let began = Instant::now();
+    let status = rig.caller.clone().create_volume_backup(request).await.unwrap_err();
+    assert!(began.elapsed() < Duration::from_secs(1) + LEEWAY, "{:?}", began.elapsed());
+    let (code, outcome, attempts, _) = details(&status);
+    assert_eq!(
+        (code.as_str(), outcome.as_str(), attempts.as_str()),
+        ("DEADLINE_EXCEEDED", "NOT_STARTED", "1")
+    );
+    assert_eq!(status.get_error_details().error_info().unwrap().metadata["http_status"], "401");
+    assert_eq!(rig.creates().len(), 1);
 }
 
 /// Row 60: between two attempts.
@@ -168,7 +206,7 @@ async fn a_pause_of_the_gateways_own_that_the_deadline_does_not_allow_is_not_beg
         let request = create();
         let fault = fault.stalled(StallPoint::BeforeCommit, FAILS_AFTER);
         rig.break_all(request.retry_token.as_ref().unwrap(), fault);
-        let mut request = tonic::Request::new(request);
+        let mut request = Request::new(request);
         request.set_timeout(Duration::from_secs(10));
         let began = Instant::now();
         let status = rig.caller.clone().create_volume_backup(request).await.unwrap_err();
@@ -188,7 +226,7 @@ async fn a_pause_that_the_deadline_does_not_allow_is_not_begun() {
     let answer = Fault::status(429, "TooManyRequests", "slow down").header("retry-after", "2");
     let answer = answer.stalled(StallPoint::BeforeCommit, FAILS_AFTER);
     rig.break_all(request.retry_token.as_ref().unwrap(), answer);
-    let mut request = tonic::Request::new(request);
+    let mut request = Request::new(request);
     request.set_timeout(Duration::from_secs(2));
     let began = Instant::now();
     let status = rig.caller.clone().create_volume_backup(request).await.unwrap_err();
@@ -206,7 +244,7 @@ async fn a_deadline_in_the_midst_is_met_and_the_same_call_settles_it() {
     let message = create();
     rig.break_next(Fault::status(503, "ServiceUnavailable", "in a moment").uncommitted());
     rig.break_next(Fault::stall(StallPoint::AfterCommit, Duration::from_secs(2)));
-    let mut request = tonic::Request::new(message.clone());
+    let mut request = Request::new(message.clone());
     request.set_timeout(Duration::from_secs(1));
     let began = Instant::now();
     let status = rig.caller.clone().create_volume_backup(request).await.unwrap_err();
