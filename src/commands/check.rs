@@ -249,6 +249,8 @@ impl Report {
         let shown = if name == self.last { "" } else { name };
         self.last = name;
         // Whoever closed standard output does not want to know.
+        // A token's claims are somebody else's words, and no commands for a terminal.
+        let text = text.replace(|letter: char| letter.is_control(), "\u{fffd}");
         let _ = writeln!(self.out, "{shown:<12} {text}");
     }
 }

@@ -21,7 +21,12 @@ const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 /// Settings → credential and client → server → signal → drain.
 pub(super) async fn run(settings: Serve, given: &Given) -> Result<ExitCode, Failure> {
     let config = config(&settings.listen, given)?;
-    let oci = connect(&settings.upstream, given).await?;
+    let mut signals = Signals::new()?;
+    let oci = tokio::select! {
+        oci = connect(&settings.upstream, given) => oci?,
+        // Nothing is served yet, and nothing is lost.
+        () = signals.next() => return Ok(ExitCode::SUCCESS),
+    };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         revision = env!("GATEWAY_GIT_REVISION"),
@@ -34,7 +39,6 @@ pub(super) async fn run(settings: Serve, given: &Given) -> Result<ExitCode, Fail
     oci.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     // Its key is wiped when the last call that uses it has ended, not when the process has.
     drop(oci.first);
-    let mut signals = Signals::new()?;
     let mut server = Server::start(config, oci.client, oci.credentials, oci.mutations)
         .await
         .map_err(|error| Failure::Runtime(error.to_string()))?;

@@ -99,8 +99,13 @@ fn base(text: &str) -> Result<String, &'static str> {
     let text = text.trim().trim_end_matches('/');
     let url = text.parse::<Uri>().map_err(|_invalid| EXPECTED)?;
     let is_bare = url.query().is_none() && !text.contains(['#', '@']);
+    let has_port = url.authority().is_some_and(|authority| {
+        let port =
+            authority.as_str().rsplit_once(':').map(|(_host, port)| port).filter(|port| !port.ends_with(']'));
+        port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0))
+    });
     match url.scheme() {
-        Some(scheme) if *scheme == Scheme::HTTP && is_bare => Ok(text.to_owned()),
+        Some(scheme) if *scheme == Scheme::HTTP && is_bare && has_port => Ok(text.to_owned()),
         _ => Err(EXPECTED),
     }
 }

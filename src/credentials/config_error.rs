@@ -51,6 +51,9 @@ pub enum Problem {
     /// A directory in a file's place.
     #[error("is a directory, a file was expected")]
     Directory,
+    /// A pipe or a socket, whose reader might wait for ever, and cannot read twice.
+    #[error("is a pipe or a socket, a file was expected")]
+    Stream,
     /// A file of somebody else.
     #[error("may not be read by the user that this process runs as; change its owner or its mode")]
     Denied,
@@ -196,6 +199,7 @@ impl From<io::Error> for Problem {
             io::ErrorKind::IsADirectory => Self::Directory,
             io::ErrorKind::PermissionDenied => Self::Denied,
             io::ErrorKind::FileTooLarge => Self::TooLong,
+            io::ErrorKind::NotSeekable => Self::Stream,
             other => Self::Unreadable(other),
         }
     }

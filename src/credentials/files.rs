@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::io::Read;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -125,6 +126,11 @@ impl Content {
 }
 
 fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    // Asked before it is opened: to open a pipe is to wait for its writer.
+    let kind = std::fs::metadata(path)?.file_type();
+    if kind.is_fifo() || kind.is_socket() {
+        return Err(io::ErrorKind::NotSeekable.into());
+    }
     let file = std::fs::File::open(path)?;
     // Room for all of it: what grows leaves copies behind.
     let size = usize::try_from(file.metadata()?.len().min(LONGEST)).unwrap_or_default();

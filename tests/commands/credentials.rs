@@ -163,3 +163,13 @@ fn a_key_that_others_may_read_is_a_warning_and_no_more() {
         "{warnings:?}"
     );
 }
+
+/// To open a pipe is to wait for whoever writes into it.
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_refused_at_once() {
+    let program = with(CONFIG, "");
+    let key = program.home().join(".oci/key.pem");
+    std::fs::remove_file(&key).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&key).status().unwrap().success());
+    assert_eq!(refusal(program), format!("{KEY}: is a pipe or a socket, a file was expected"));
+}

@@ -24,6 +24,7 @@ use std::time::Duration;
 use std::time::Instant;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -352,7 +353,8 @@ async fn the_swap_of_a_mounted_secret_is_followed_by_an_api_key() {
 type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
 #[rustfmt::skip]
-const WRONG: [Row<'_>; 19] = [
+const WRONG: [Row<'_>; 20] = [
+    ("instance_principal", &[("OCI_METADATA_BASE_URL", "http://127.0.0.1:99999/opc/v2")], "OCI_METADATA_BASE_URL: a URL such as http://169.254.169.254/opc/v2 is expected"),
     ("resource_principal", &[("OCI_RESOURCE_PRINCIPAL_VERSION", "2.2"), ("OCI_RESOURCE_PRINCIPAL_RPST", "x"), ("OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM", "x"), ("OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM_PASSPHRASE", "/canary")], "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM_PASSPHRASE: does not exist"),
     ("oke_workload_identity", &[], "KUBERNETES_SERVICE_HOST: is not set; Kubernetes sets it in every pod"),
     ("oke_workload_identity", &[("KUBERNETES_SERVICE_HOST", "a b")], "KUBERNETES_SERVICE_HOST: a host such as 10.96.0.1"),
@@ -386,6 +388,21 @@ fn a_wrong_setting_of_any_way_ends_the_start_with_one_line() {
         let line = ended.refusal(2).replace(&home, "~");
         assert!(line.starts_with(expected) && !line.contains("canary"), "{auth} {variables:?}: {line}");
     }
+}
+
+/// While the first token is awaited nothing is served yet, and nothing is lost.
+#[tokio::test]
+async fn a_signal_ends_a_gateway_that_waits_for_its_first_token() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let mut program = serve().env("OCI_CLI_AUTH", "instance_principal").env("OCI_CLI_REGION", "iad");
+    program = program.env("OCI_METADATA_BASE_URL", format!("{url}/opc/v2"));
+    let serve = program.start();
+    let (_asked, _peer) = silent.accept().await.unwrap();
+    let began = Instant::now();
+    serve.signal("TERM");
+    assert_eq!(serve.wait().code, Some(0));
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
 /// What the issuers answer to whom, and the words of `check`.
