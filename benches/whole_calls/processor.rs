@@ -28,11 +28,10 @@ pub(crate) fn of_machine() -> Outcome<Duration> {
     Ok(TICK * ticks)
 }
 
-/// What the calling thread has used so far.
+/// What the calling thread has used so far. Not `/proc/thread-self/schedstat`: while a thread runs, that is as old as
+/// the last tick, and loses up to 4 ms of a short piece of work.
 pub(crate) fn of_this_thread() -> Outcome<Duration> {
-    let schedstat = fs::read_to_string("/proc/thread-self/schedstat")?;
-    let nanoseconds = schedstat.split_whitespace().next().ok_or("an empty schedstat")?;
-    Ok(Duration::from_nanos(nanoseconds.parse()?))
+    Ok(rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime).try_into()?)
 }
 
 /// The resident memory of a process, in bytes.

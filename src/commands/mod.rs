@@ -16,6 +16,8 @@ use crate::config;
 use crate::config::Cli;
 use crate::config::Command;
 use crate::telemetry;
+use crate::telemetry::Log;
+use crate::telemetry::StartError;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::runtime;
@@ -58,7 +60,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
     // One provider of cryptography for everything that speaks TLS; a second one would make rustls panic.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let is_private = memory::keep_private();
-    start_logging(&cli.command)?;
+    // To the end: its last lines are written when it is dropped.
+    let _log = start_logging(&cli.command)?;
     if let Err(error) = is_private {
         tracing::warn!(%error, "core dumps of this process may be written: they would hold keys and tokens");
     }
@@ -81,21 +84,24 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
 }
 
 /// Logs from now on; what `RUST_LOG` leaves open, the command says.
-fn start_logging(command: &Command) -> Result<(), Failure> {
+fn start_logging(command: &Command) -> Result<Option<Log>, Failure> {
     let (log, filter) = match command {
         Command::Serve(settings) => (&settings.log, "info"),
         #[cfg(feature = "sandbox")]
         Command::Sandbox(settings) => (&settings.log, "warn"),
         Command::Check(settings) => (&settings.log, "off"),
-        Command::Healthcheck(_) => return Ok(()),
+        Command::Healthcheck(_) => return Ok(None),
     };
     let format = log.log_format.map(|format| match format {
         config::LogFormat::Json => telemetry::Format::Json,
         config::LogFormat::Text => telemetry::Format::Text,
     });
     let filter = log.filter.clone().unwrap_or_else(|| filter.to_owned());
-    telemetry::start(&telemetry::Config { format, filter })
-        .map_err(|error| Failure::Setting(format!("RUST_LOG: {error}")))
+    match telemetry::start(&telemetry::Config { format, filter }) {
+        Ok(log) => Ok(Some(log)),
+        Err(error @ StartError::Filter(_)) => Err(Failure::Setting(format!("RUST_LOG: {error}"))),
+        Err(error @ StartError::Thread(_)) => Err(Failure::Runtime(error.to_string())),
+    }
 }
 
 /// What all the layers in between only pass on.

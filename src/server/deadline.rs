@@ -3,19 +3,24 @@
 //! tonic enforces the header too, but outside every layer and as CANCELLED; answering a little earlier keeps
 //! it from ever coming to that.
 
-use super::layers;
+use super::layers::Place;
+use super::layers::Request;
+use super::layers::Response;
+use super::layers::Whole;
+use super::layers::refuse;
 use crate::oci;
 use crate::oci::deadline::Deadline;
+use crate::oci::request_id::RequestId;
 use crate::rpc::status::Refusal;
-use axum::body::Body;
-use axum::extract::Request;
-use axum::extract::State;
-use axum::middleware::Next;
-use axum::response::Response;
 use http::HeaderMap;
+use http_body_util::BodyExt;
+use http_body_util::Full;
 use http_body_util::LengthLimitError;
+use http_body_util::Limited;
+use std::convert::Infallible;
 use std::time::Duration;
 use tokio::time::Instant;
+use tower::Service;
 
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 
@@ -42,39 +47,48 @@ pub struct Config {
 }
 
 /// Gives the call its deadline, waits for its message, and answers when the time is up.
-pub(super) async fn enforce(State(config): State<Config>, request: Request, next: Next) -> Response {
-    let (operation, request_id) = (layers::operation(&request), layers::request_id(&request));
+pub(super) async fn enforce<S>(
+    config: Config,
+    request: Request,
+    operation: &str,
+    request_id: &RequestId,
+    place: Place,
+    mut service: S,
+) -> Response
+where
+    S: Service<Whole, Response = Response, Error = Infallible>,
+{
     let Ok(timeout) = timeout(request.headers()) else {
-        return layers::refuse(Refusal::Timeout, &operation, &request_id);
+        return refuse(Refusal::Timeout, operation, request_id);
     };
     let deadline = Deadline::after(timeout.unwrap_or(config.default).min(config.max));
     if !deadline.allows_attempt() {
-        return layers::refuse(Refusal::Deadline, &operation, &request_id);
+        return refuse(Refusal::Deadline, operation, request_id);
     }
     let mut request = match received(request, deadline.answer_by().min(Instant::now() + config.message)).await
     {
         Ok(request) => request,
-        Err(refusal) => return layers::refuse(refusal, &operation, &request_id),
+        Err(refusal) => return refuse(refusal, operation, request_id),
     };
-    let permit = request.extensions_mut().remove::<layers::Place>();
-    request.extensions_mut().insert(oci::Call { deadline, request_id: request_id.clone(), permit });
+    let call = oci::Call { deadline, request_id: request_id.clone(), permit: Some(place) };
+    request.extensions_mut().insert(call);
     let end = deadline.answer_by() + AFTER_THE_HANDLER;
-    match tokio::time::timeout_at(end, next.run(request)).await {
-        Ok(response) => response,
-        Err(_elapsed) => layers::refuse(Refusal::Deadline, &operation, &request_id),
+    match tokio::time::timeout_at(end, service.call(request)).await {
+        Ok(Ok(response)) => response,
+        Err(_elapsed) => refuse(Refusal::Deadline, operation, request_id),
     }
 }
 
 /// The call with the whole of its message.
-async fn received(request: Request, end: Instant) -> Result<Request, Refusal> {
+async fn received(request: Request, end: Instant) -> Result<Whole, Refusal> {
     let (head, body) = request.into_parts();
-    let read = tokio::time::timeout_at(end, axum::body::to_bytes(body, MAX_BODY));
-    let message = read.await.map_err(|_elapsed| Refusal::NoMessage)?.map_err(unread)?;
-    Ok(Request::from_parts(head, Body::from(message)))
-}
-
-fn unread(error: axum::Error) -> Refusal {
-    if error.into_inner().is::<LengthLimitError>() { Refusal::TooLarge } else { Refusal::NoMessage }
+    let read = tokio::time::timeout_at(end, Limited::new(body, MAX_BODY).collect());
+    let message = read.await.map_err(|_elapsed| Refusal::NoMessage)?;
+    let message = message.map_err(|error| match error.is::<LengthLimitError>() {
+        true => Refusal::TooLarge,
+        false => Refusal::NoMessage,
+    })?;
+    Ok(Whole::from_parts(head, Full::new(message.to_bytes())))
 }
 
 /// The header's value is not of gRPC's form.

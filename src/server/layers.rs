@@ -1,50 +1,153 @@
-//! What stands around every call, outermost first, each with its reason.
+//! What stands around every call, in the order in which a call meets it, each with its reason.
 
 use super::deadline;
+use super::journal::Journal;
 use crate::oci::request_id::RequestId;
 use crate::rpc::metadata;
 use crate::rpc::metadata::OPC_REQUEST_ID;
 use crate::rpc::metadata::OPC_RETRY_TOKEN;
 use crate::rpc::status;
 use crate::rpc::status::Refusal;
-use axum::body::Body;
-use axum::extract::Request;
-use axum::extract::State;
-use axum::middleware::Next;
-use axum::middleware::from_fn_with_state;
-use axum::response::IntoResponse;
-use axum::response::Response;
-use http::HeaderMap;
+use bytes::Bytes;
+use futures_util::FutureExt;
 use http::HeaderName;
 use http::HeaderValue;
 use http::Method;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use std::any::Any;
-use std::net::SocketAddr;
+use http_body_util::Full;
+use std::convert::Infallible;
+use std::future::Ready;
+use std::future::ready;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::Instant;
+use std::task::Context;
+use std::task::Poll;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
-use tonic::service::Routes;
-use tonic::transport::server::TcpConnectInfo;
-use tower_http::catch_panic::CatchPanicLayer;
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tower::Service;
 
 const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
-/// Wraps `routes`; health and reflection are added around it, and are none of these layers' business.
-pub(super) fn around(routes: Routes, deadlines: deadline::Config, entrance: Entrance) -> Routes {
-    let router = routes
-        .into_axum_router()
+/// A call as it comes in.
+pub(super) type Request = http::Request<Body>;
+/// A call with the whole of its message, as the service gets it.
+pub(super) type Whole = http::Request<Full<Bytes>>;
+pub(super) type Response = http::Response<Body>;
+
+/// A service with all that stands around its calls. Health and reflection have nothing of it.
+///
+/// One service and not a layer for each step: every layer would box its future and its bodies, which costs more than
+/// most of what they do.
+#[derive(Clone)]
+pub(super) struct Around<S> {
+    service: S,
+    deadlines: deadline::Config,
+    entrance: Entrance,
+}
+
+impl<S> Around<S>
+where
+    S: Service<Whole, Response = Response, Error = Infallible>,
+{
+    pub(super) fn new(service: S, deadlines: deadline::Config, entrance: Entrance) -> Self {
+        Self { service, deadlines, entrance }
+    }
+
+    /// Outermost, so that it sees what anything below answers. Counts the call, names it for everything below, and
+    /// logs its answer as the caller gets it.
+    async fn observe(self, request: Request) -> Response {
+        if let Some(status) = no_grpc(&request) {
+            return unspoken(status);
+        }
+        // A drain waits for every call that came this far.
+        let _counted = self.entrance.calls.token();
+        let request_id = metadata::request_id(request.headers());
+        let retry_token = metadata::told_retry_token(request.headers());
+        let entry = self.entrance.journal.begin(&request, &request_id, retry_token.as_ref());
+        let operation = operation(request.uri().path()).to_owned();
+        let mut response = match self.entrance.place() {
+            Some(place) => self.survive(request, &operation, &request_id, place).await,
+            // Before the message is read and anything is signed.
+            None => refuse(Refusal::Overloaded, &operation, &request_id),
+        };
+        // What tonic answers by itself gets the contract's words.
+        if let Some(refusal) = status::refine(response.headers()) {
+            let understood = response.headers_mut().remove(GRPC_ACCEPT_ENCODING);
+            response = refuse(refusal, &operation, &request_id);
+            // Goes with the refusal of a compressed message (github.com/grpc/grpc/blob/master/doc/compression.md).
+            response.headers_mut().extend(understood.map(|value| (GRPC_ACCEPT_ENCODING, value)));
+        }
+        let told_id = HeaderValue::from_str(request_id.as_str()).ok();
+        for (key, value) in [(OPC_REQUEST_ID, told_id), (OPC_RETRY_TOKEN, retry_token)] {
+            if let Some(value) = value {
+                response.headers_mut().entry(key).or_insert(value);
+            }
+        }
+        entry.end(response.headers());
+        response
+    }
+
+    /// A panic ends one call, with an answer; tonic would reset the stream. What it said is in the log already.
+    async fn survive(
+        self,
+        request: Request,
+        operation: &str,
+        request_id: &RequestId,
+        place: Place,
+    ) -> Response {
+        let Self { service, deadlines, .. } = self;
         // Innermost, so that everything outside sees its answer: the caller's deadline.
-        .layer(from_fn_with_state(deadlines, deadline::enforce))
-        // A panic ends one call, with an answer; tonic would reset the stream.
-        .layer(CatchPanicLayer::custom(panicked))
-        // Outermost, so that it sees what any of them answers: one name, one line, the contract's words.
-        .layer(from_fn_with_state(entrance, observe));
-    Routes::from(router)
+        let answer = deadline::enforce(deadlines, request, operation, request_id, place, service);
+        match AssertUnwindSafe(answer).catch_unwind().await {
+            Ok(response) => response,
+            Err(_said) => refuse(Refusal::Panic, operation, request_id),
+        }
+    }
+}
+
+impl<S> Service<Request> for Around<S>
+where
+    S: Service<Whole, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        Box::pin(self.clone().observe(request).map(Ok))
+    }
+}
+
+impl<S: NamedService> NamedService for Around<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+/// Where calls of services end that do not exist.
+#[derive(Clone)]
+pub(super) struct Nowhere;
+
+impl Service<Whole> for Nowhere {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Ready<Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _request: Whole) -> Self::Future {
+        ready(Ok(status::of_nothing()))
+    }
 }
 
 /// A place among the calls in flight. Whoever works for the call holds it, as the work may outlive the caller.
@@ -54,52 +157,19 @@ pub(super) type Place = Arc<OwnedSemaphorePermit>;
 #[derive(Clone)]
 pub(super) struct Entrance {
     calls: TaskTracker,
+    journal: Journal,
     places: Arc<Semaphore>,
 }
 
 impl Entrance {
     /// Counts in `calls`, which a drain waits for.
-    pub(super) fn new(max_in_flight: usize, calls: TaskTracker) -> Self {
-        Self { calls, places: Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS))) }
+    pub(super) fn new(max_in_flight: usize, calls: TaskTracker, journal: Journal) -> Self {
+        Self { calls, journal, places: Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS))) }
     }
 
     fn place(&self) -> Option<Place> {
         Arc::clone(&self.places).try_acquire_owned().ok().map(Arc::new)
     }
-}
-
-/// Counts the call, names it for everything below, and logs its answer as the caller gets it. One layer and not
-/// four: a layer costs boxes and copies.
-async fn observe(State(entrance): State<Entrance>, request: Request, next: Next) -> Response {
-    if let Some(status) = no_grpc(&request) {
-        return status.into_response();
-    }
-    // A drain waits for every call that came this far.
-    let _counted = entrance.calls.token();
-    let request_id = metadata::request_id(request.headers());
-    let retry_token = metadata::told_retry_token(request.headers());
-    let mut line = Line::begin(&request, &request_id, retry_token.as_ref());
-    let operation = operation(&request);
-    let mut response = match entrance.place() {
-        Some(place) => next.run(named(request, &request_id, place)).await,
-        // Before the message is read and anything is signed.
-        None => refuse(Refusal::Overloaded, &operation, &request_id),
-    };
-    // What tonic and the layers below answer by themselves gets the contract's words.
-    if let Some(refusal) = status::refine(response.headers()) {
-        let understood = response.headers_mut().remove(GRPC_ACCEPT_ENCODING);
-        response = refuse(refusal, &operation, &request_id);
-        // Goes with the refusal of a compressed message (github.com/grpc/grpc/blob/master/doc/compression.md).
-        response.headers_mut().extend(understood.map(|value| (GRPC_ACCEPT_ENCODING, value)));
-    }
-    let told_id = HeaderValue::from_str(request_id.as_str()).ok();
-    for (key, value) in [(OPC_REQUEST_ID, told_id), (OPC_RETRY_TOKEN, retry_token)] {
-        if let Some(value) = value {
-            response.headers_mut().entry(key).or_insert(value);
-        }
-    }
-    line.end(response.headers());
-    response
 }
 
 /// What is not gRPC's is answered in HTTP's words (github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md): whoever
@@ -116,95 +186,20 @@ fn no_grpc(request: &Request) -> Option<StatusCode> {
     }
 }
 
-fn named(mut request: Request, request_id: &RequestId, place: Place) -> Request {
-    request.extensions_mut().insert(request_id.clone());
-    request.extensions_mut().insert(place);
-    request
-}
-
-/// What the panic said is in the log already; the answer comes from [`observe`], which knows the call.
-fn panicked(_said: Box<dyn Any + Send>) -> Response {
-    status::of_panic()
+fn unspoken(status: StatusCode) -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = status;
+    response
 }
 
 /// The RPC's own name, the last part of the path.
-pub(super) fn operation(request: &Request) -> String {
-    request.uri().path().rsplit('/').next().unwrap_or_default().to_owned()
-}
-
-/// The call's name, as [`observe`] gave it.
-pub(super) fn request_id(request: &Request) -> RequestId {
-    request.extensions().get().cloned().unwrap_or_else(RequestId::generate)
+fn operation(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
 }
 
 /// An answer without a call of OCI.
 pub(super) fn refuse(refusal: Refusal, operation: &str, request_id: &RequestId) -> Response {
-    refusal.status(operation, request_id).into_http::<Body>()
-}
-
-/// The line of one call. It is written when the call ends, also when the caller ends it by leaving.
-struct Line {
-    method: String,
-    peer: Option<SocketAddr>,
-    request_id: String,
-    retry_token: Option<String>,
-    began: Instant,
-    ended: Ended,
-}
-
-enum Ended {
-    NotYet,
-    Answered,
-}
-
-impl Line {
-    fn begin(request: &Request, request_id: &RequestId, retry_token: Option<&HeaderValue>) -> Self {
-        Self {
-            method: request.uri().path().trim_start_matches('/').to_owned(),
-            peer: request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr),
-            request_id: request_id.to_string(),
-            retry_token: retry_token.and_then(|token| token.to_str().ok()).map(str::to_owned),
-            began: Instant::now(),
-            ended: Ended::NotYet,
-        }
-    }
-
-    fn end(&mut self, headers: &HeaderMap) {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let summary = status::summary(headers);
-        self.ended = Ended::Answered;
-        self.write(summary.code, text(OPC_REQUEST_ID), text(OPC_RETRY_TOKEN), &summary.message);
-    }
-
-    fn write(&self, code: &str, request_id: Option<&str>, retry_token: Option<&str>, error: &str) {
-        let own = self.request_id.as_str();
-        let request_id = request_id.unwrap_or(own);
-        tracing::info!(
-            method = self.method,
-            code,
-            duration_ms = millis(self.began.elapsed()),
-            opc_request_id = request_id,
-            // OCI goes on from the id that it was sent. One who shares another's exchange is told of that one's.
-            own_opc_request_id = Some(own).filter(|own| !request_id.starts_with(own)),
-            opc_retry_token = retry_token.or(self.retry_token.as_deref()),
-            peer = self.peer.map(tracing::field::display),
-            error = Some(error).filter(|error| !error.is_empty()),
-            "call"
-        );
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        match self.ended {
-            Ended::Answered => {}
-            Ended::NotYet => self.write("CANCELLED", None, None, "the caller left, or was cut off"),
-        }
-    }
-}
-
-fn millis(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e3
+    refusal.status(operation, request_id).into_http()
 }
 
 #[cfg(test)]
@@ -212,7 +207,8 @@ mod tests {
     #![expect(clippy::disallowed_types, reason = "what a caller reads; the ban is for who makes them")]
 
     use super::*;
-    use axum::routing::any;
+    use http::HeaderMap;
+    use std::time::Duration;
     use tonic::Code;
     use tonic::Status;
     use tonic_types::StatusExt;
@@ -220,10 +216,7 @@ mod tests {
 
     /// What a call of a handler that panics is answered with.
     async fn panicking(path: &str) -> (HeaderMap, Status) {
-        async fn handler() -> Response {
-            panic!("a canary that nobody is to hear of")
-        }
-        let routes = axum::Router::new().route("/test.Service/{method}", any(handler));
+        let handler = tower::service_fn(|_request: Whole| async { panic!("a canary that nobody is to hear of") });
         let deadlines = {
             let time = Duration::from_secs(5);
             deadline::Config { default: time, max: time, message: time }
@@ -233,8 +226,8 @@ mod tests {
             .header(OPC_REQUEST_ID, "mine")
             .body(Body::empty())
             .unwrap();
-        let entrance = Entrance::new(1, TaskTracker::new());
-        let response = around(Routes::from(routes), deadlines, entrance).oneshot(request).await.unwrap();
+        let entrance = Entrance::new(1, TaskTracker::new(), Journal::default());
+        let Ok(response) = Around::new(handler, deadlines, entrance).oneshot(request).await;
         let status = Status::from_header_map(response.headers()).unwrap();
         (response.headers().clone(), status)
     }

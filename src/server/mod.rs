@@ -6,6 +6,7 @@ mod accept;
 mod admin;
 mod connection;
 pub mod deadline;
+mod journal;
 mod layers;
 mod readiness;
 mod shutdown;
@@ -21,6 +22,10 @@ use crate::rpc;
 use accept::Incoming;
 use accept::Terms;
 use connection::Patience;
+use journal::Journal;
+use layers::Around;
+use layers::Entrance;
+use layers::Nowhere;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +33,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::body::Body;
 use tonic::service::Routes;
+use tower::ServiceExt;
 
 /// The longest request message; the largest valid one is a few KiB.
 const MAX_MESSAGE: usize = 64 * 1024;
@@ -95,9 +102,10 @@ pub struct Server {
     stop_accepting: CancellationToken,
     cut_connections: CancellationToken,
     calls: TaskTracker,
+    journal: Journal,
     mutations: oci::Mutations,
     grpc: JoinHandle<Result<(), tonic::transport::Error>>,
-    background: [JoinHandle<()>; 2],
+    background: [JoinHandle<()>; 3],
 }
 
 impl Server {
@@ -111,9 +119,9 @@ impl Server {
         let (listener, address) = listen("--listen", config.listen).await?;
         let (admin_listener, admin_address) = listen("--admin-listen", config.admin_listen).await?;
         let (readiness, health) = readiness::Readiness::new().await;
-        let calls = TaskTracker::new();
-        let entrance = layers::Entrance::new(config.max_in_flight, calls.clone());
-        let routes = layers::around(routes(client.clone()), config.deadlines, entrance).add_service(health);
+        let (calls, journal) = (TaskTracker::new(), Journal::default());
+        let entrance = Entrance::new(config.max_in_flight, calls.clone(), journal.clone());
+        let routes = routes(client.clone(), config.deadlines, entrance).add_service(health);
         let routes = reflected(routes, config.reflection)?;
         let (stop_accepting, cut_connections) = (CancellationToken::new(), CancellationToken::new());
         let patience =
@@ -132,6 +140,7 @@ impl Server {
                 cut_connections.clone(),
             )),
             tokio::spawn(readiness.clone().follow(client, credentials)),
+            tokio::spawn(journal.clone().keep()),
         ];
         let grpc = tokio::spawn(serving);
         tracing::info!(%address, %admin_address, "listening");
@@ -143,6 +152,7 @@ impl Server {
             stop_accepting,
             cut_connections,
             calls,
+            journal,
             mutations,
             grpc,
             background,
@@ -169,9 +179,13 @@ async fn listen(setting: &'static str, address: SocketAddr) -> Result<(TcpListen
     Ok((listener, bound))
 }
 
-fn routes(client: oci::Client) -> Routes {
-    let service = BackupServiceServer::new(rpc::Gateway::new(client));
-    Routes::new(service.max_decoding_message_size(MAX_MESSAGE))
+/// The service, and nothing else: what is not there is a call like any other.
+fn routes(client: oci::Client, deadlines: deadline::Config, entrance: Entrance) -> Routes {
+    let service = BackupServiceServer::new(rpc::Gateway::new(client)).max_decoding_message_size(MAX_MESSAGE);
+    let nowhere = Around::new(Nowhere, deadlines, entrance.clone());
+    let nowhere = nowhere.map_request(|request: http::Request<axum::body::Body>| request.map(Body::new));
+    let routes = Routes::new(Around::new(service, deadlines, entrance));
+    routes.into_axum_router().fallback_service(nowhere).into()
 }
 
 fn reflected(routes: Routes, reflection: Reflection) -> Result<Routes, StartError> {

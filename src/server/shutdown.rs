@@ -60,6 +60,7 @@ impl Server {
             let _ = tokio::time::timeout(LAST_WORDS, &mut self.grpc).await;
         }
         self.background.iter().for_each(tokio::task::JoinHandle::abort);
+        self.journal.write();
         tracing::info!(?drained, "drained");
         drained
     }
@@ -81,7 +82,7 @@ impl Server {
 
     /// Returns when a listener has ended by itself, which none ever should.
     pub async fn broken(&mut self) {
-        let [admin, _readiness] = &mut self.background;
+        let [admin, _readiness, _journal] = &mut self.background;
         tokio::select! {
             _ = &mut self.grpc => {}
             _ = admin => {}

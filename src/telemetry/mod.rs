@@ -7,10 +7,10 @@ mod stderr;
 
 pub use panics::note_panic;
 pub use panics::panics;
+pub use stderr::Log;
 pub use stderr::dropped_lines;
 
 use std::io::IsTerminal;
-use stderr::Unwaiting;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -39,14 +39,27 @@ pub struct Config {
 #[error("not a log filter such as `info` or `info,oci_backup_gateway=debug`: {0}")]
 pub struct InvalidFilter(String);
 
-/// Sends logs and panics to standard error from now on. A second call in one process changes nothing.
-pub fn start(config: &Config) -> Result<(), InvalidFilter> {
+/// Why nothing is logged.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Nobody knows what is to be logged.
+    #[error(transparent)]
+    Filter(#[from] InvalidFilter),
+    /// The system gives no thread.
+    #[error("no thread can be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Sends logs and panics to standard error from now on; what is dropped at the end waits for the last lines. A second
+/// call in one process changes nothing.
+pub fn start(config: &Config) -> Result<Log, StartError> {
     let stderr = std::io::stderr();
     let format = config.format.unwrap_or(if stderr.is_terminal() { Format::Text } else { Format::Json });
-    if subscriber(format, &config.filter, Unwaiting::new(stderr))?.try_init().is_ok() {
+    let log = Log::start(stderr)?;
+    if subscriber(format, &config.filter, log.lines())?.try_init().is_ok() {
         std::panic::set_hook(Box::new(note_panic));
     }
-    Ok(())
+    Ok(log)
 }
 
 /// A subscriber that writes to `writer`.

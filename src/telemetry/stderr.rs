@@ -1,24 +1,26 @@
-//! Standard error, written to only as long as somebody reads it: a call must never wait for a log.
+//! Standard error, written to by a thread of its own: a call never waits for a log, and the lines of a busy moment go
+//! out together.
 
-use rustix::event::PollFd;
-use rustix::event::PollFlags;
-use rustix::event::Timespec;
 use std::io;
-use std::io::Stderr;
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::Condvar;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
-use std::sync::TryLockError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
-use tracing_subscriber::fmt::MakeWriter;
+use std::thread;
+use std::time::Duration;
 
-/// What a pipe that is ready takes without waiting (pipe(7), `PIPE_BUF` on Linux).
-const TAKEN_AT_ONCE: usize = 4096;
+/// How long a line may wait for others. Waking the writer, and whoever reads, takes longer than writing a line.
+const TOGETHER: Duration = Duration::from_millis(5);
 
-/// What may be left for whoever writes.
+/// What may be left for the writer, where nobody reads.
 const LEFT_AT_MOST: usize = 1 << 20;
+
+/// How long the end of the process waits for whoever reads.
+const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// Standard error is one for the whole process, and so is this.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -28,115 +30,101 @@ pub fn dropped_lines() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }
 
-/// A writer that drops what would have to wait.
-///
-/// Whoever finds nobody writing writes, for everybody who comes in the meantime: those leave their line and go.
-/// A thread that waited for another's write would lose more time than the write takes.
-pub(super) struct Unwaiting {
-    left: Mutex<Vec<u8>>,
-    sink: Mutex<Sink>,
+/// Where lines are left for the writer. When it is dropped, they have been written, or nobody read them in time.
+#[derive(Debug)]
+pub struct Log(Arc<Lines>);
+
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    left: Mutex<Left>,
+    changed: Condvar,
 }
 
-/// The writer of one line.
-pub(super) struct Line<'a>(&'a Unwaiting);
+#[derive(Debug, Default)]
+struct Left {
+    lines: Vec<u8>,
+    /// The writer is at work on what it took.
+    is_writing: bool,
+    /// Nothing is worth waiting for any more.
+    is_ending: bool,
+}
 
-impl Unwaiting {
-    pub(super) fn new(stderr: Stderr) -> Self {
-        Self { left: Mutex::new(Vec::new()), sink: Mutex::new(Sink { stderr, torn: false }) }
+impl Log {
+    /// Starts the thread that writes to `sink`.
+    pub(super) fn start(sink: impl Write + Send + 'static) -> io::Result<Self> {
+        let lines = Arc::<Lines>::default();
+        let writing = Arc::clone(&lines);
+        thread::Builder::new().name("log".to_owned()).spawn(move || writing.write_to(sink))?;
+        Ok(Self(lines))
     }
 
-    fn left(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    /// To make lines with.
+    pub(super) fn lines(&self) -> Arc<Lines> {
+        Arc::clone(&self.0)
     }
+}
 
-    /// Leaves a line for whoever writes. Where writing hangs all the same, what is left does not grow for ever.
+impl Drop for Log {
+    fn drop(&mut self) {
+        let mut left = self.0.left();
+        left.is_ending = true;
+        self.0.changed.notify_all();
+        let unwritten = |left: &mut Left| left.is_writing || !left.lines.is_empty();
+        drop(self.0.changed.wait_timeout_while(left, LAST_LINES, unwritten));
+    }
+}
+
+impl Lines {
+    /// Leaves a line. Where nobody reads, what is left does not grow for ever.
     fn leave(&self, line: &[u8]) {
         let mut left = self.left();
-        if left.len() + line.len() > LEFT_AT_MOST {
-            dropped(line);
-        } else {
-            left.extend_from_slice(line);
+        if left.lines.len() + line.len() > LEFT_AT_MOST {
+            return dropped(line);
+        }
+        let is_first = left.lines.is_empty();
+        left.lines.extend_from_slice(line);
+        drop(left);
+        if is_first {
+            self.changed.notify_all();
         }
     }
 
-    /// Writes what was left, as long as there is any and nobody else does.
-    fn write_out(&self) {
-        while !self.left().is_empty() {
-            let mut sink = match self.sink.try_lock() {
-                Ok(sink) => sink,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                // Looks again when it has written.
-                Err(TryLockError::WouldBlock) => return,
-            };
-            let lines = std::mem::take(&mut *self.left());
-            sink.write(&lines);
+    /// Writes what was left, for ever.
+    fn write_to(&self, mut sink: impl Write) {
+        let mut lines = Vec::new();
+        loop {
+            let left = self.left();
+            let nothing = |left: &mut Left| left.lines.is_empty();
+            let left = self.changed.wait_while(left, nothing).unwrap_or_else(PoisonError::into_inner);
+            let waited = self.changed.wait_timeout_while(left, TOGETHER, |left| !left.is_ending);
+            let (mut left, _over) = waited.unwrap_or_else(PoisonError::into_inner);
+            std::mem::swap(&mut left.lines, &mut lines);
+            left.is_writing = true;
+            drop(left);
+            if sink.write_all(&lines).is_err() {
+                dropped(&lines);
+            }
+            lines.clear();
+            self.left().is_writing = false;
+            self.changed.notify_all();
         }
     }
-}
 
-impl<'a> MakeWriter<'a> for Unwaiting {
-    type Writer = Line<'a>;
-
-    fn make_writer(&'a self) -> Line<'a> {
-        Line(self)
+    fn left(&self) -> MutexGuard<'_, Left> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Write for Line<'_> {
-    /// Takes everything, and passes on what the reader has room for.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.leave(bytes);
-        self.0.write_out();
-        Ok(bytes.len())
+/// For whoever makes lines; each comes whole.
+impl Write for &Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.leave(line);
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// Where lines go.
-struct Sink {
-    stderr: Stderr,
-    /// The last line was cut off in its midst.
-    torn: bool,
-}
-
-impl Sink {
-    /// Whole lines as far as there is room; those after them are dropped, and counted.
-    fn write(&mut self, lines: &[u8]) {
-        let mut rest = lines;
-        let mut in_a_line = self.torn;
-        if self.torn && self.write_part(b"\n") {
-            (self.torn, in_a_line) = (false, false);
-        }
-        while !rest.is_empty() && !self.torn {
-            let (part, after) = rest.split_at(whole_lines(rest));
-            if !self.write_part(part) {
-                break;
-            }
-            in_a_line = !part.ends_with(b"\n");
-            rest = after;
-        }
-        self.torn = in_a_line;
-        dropped(rest);
-    }
-
-    fn write_part(&mut self, part: &[u8]) -> bool {
-        self.has_room() && self.stderr.write_all(part).is_ok()
-    }
-
-    fn has_room(&self) -> bool {
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let mut asked = [PollFd::new(&self.stderr, PollFlags::OUT)];
-        matches!(rustix::event::poll(&mut asked, Some(&now)), Ok(1..))
-    }
-}
-
-/// The length of as many lines as are taken at once, or of a part of one that is longer.
-fn whole_lines(bytes: &[u8]) -> usize {
-    let most = bytes.get(..TAKEN_AT_ONCE).unwrap_or(bytes);
-    most.iter().rposition(|byte| *byte == b'\n').map_or(most.len(), |end| end + 1)
 }
 
 fn dropped(lines: &[u8]) {
@@ -147,13 +135,48 @@ fn dropped(lines: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::BufRead;
+    use std::io::BufReader;
+    use std::io::PipeReader;
+    use std::time::Instant;
+
+    fn log() -> (Log, PipeReader) {
+        let (reader, writer) = io::pipe().unwrap();
+        (Log::start(writer).unwrap(), reader)
+    }
+
+    fn leave(log: &Log, text: &str) {
+        (&*log.lines()).write_all(text.as_bytes()).unwrap();
+    }
 
     #[test]
-    fn lines_go_out_whole_as_long_as_they_are_short() {
-        let line = [vec![b'a'; 999], vec![b'\n']].concat();
-        assert_eq!(whole_lines(&line.repeat(3)), 3000);
-        assert_eq!(whole_lines(&line.repeat(9)), 4000, "not a part of the fifth");
-        assert_eq!(whole_lines(&[b'a'; 9000]), TAKEN_AT_ONCE);
-        assert_eq!(whole_lines(b"the end of a long one\nand"), 22);
+    fn lines_come_whole_and_in_their_order_and_the_last_ones_too() {
+        let (log, reader) = log();
+        let reading = thread::spawn(|| BufReader::new(reader).lines().take(1000).collect::<Result<Vec<_>, _>>());
+        let lines: Vec<String> = (0..1000).map(|number| format!("line {number}")).collect();
+        lines.iter().for_each(|line| leave(&log, &format!("{line}\n")));
+        drop(log);
+        assert_eq!(reading.join().unwrap().unwrap(), lines);
+    }
+
+    #[test]
+    fn the_end_waits_for_no_reader_who_does_not_read() {
+        let (log, _unread) = log();
+        (0..100).for_each(|_| leave(&log, &format!("{}\n", "x".repeat(4000))));
+        let began = Instant::now();
+        drop(log);
+        assert!((LAST_LINES..LAST_LINES * 3).contains(&began.elapsed()), "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn what_nobody_reads_is_dropped_at_last_and_counted() {
+        let (log, _unread) = log();
+        let before = dropped_lines();
+        let line = format!("{}\n", "x".repeat(1023));
+        let began = Instant::now();
+        (0..4096).for_each(|_| leave(&log, &line));
+        assert!(began.elapsed() < LAST_LINES, "nobody waits: {:?}", began.elapsed());
+        let (dropped, taken) = (dropped_lines() - before, u64::try_from(2 * LEFT_AT_MOST / 1024).unwrap() + 64);
+        assert!((4096 - taken..4096).contains(&dropped), "{dropped}");
     }
 }

@@ -16,6 +16,8 @@ use bytes::BytesMut;
 use http_body_util::BodyExt;
 use std::error::Error as StdError;
 use std::io;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -64,8 +66,13 @@ pub enum BuildError {
 }
 
 /// The hardened client.
-#[derive(Debug, Clone)]
-pub struct Client(upstream::Client);
+#[derive(Debug)]
+pub struct Client {
+    client: upstream::Client,
+    /// The URL of the host that was asked last, which is nearly always the one that is asked next: to parse it takes
+    /// longer than to write the request.
+    last: Mutex<Option<upstream::Url>>,
+}
 
 impl Client {
     /// Builds the client; reads the system's roots, if they are wanted.
@@ -89,8 +96,44 @@ impl Client {
             None => builder,
             Some(url) => builder.proxy(proxy(url)?),
         };
-        builder.build().map(Self).map_err(|error| BuildError::Tls(chain(&error)))
+        let client = builder.build().map_err(|error| BuildError::Tls(chain(&error)))?;
+        Ok(Self { client, last: Mutex::default() })
     }
+}
+
+impl Client {
+    fn request(&self, request: http::Request<Bytes>) -> Result<upstream::Request, Error> {
+        let (head, body) = request.into_parts();
+        let mut request = upstream::Request::new(head.method, self.url(&head.uri)?);
+        *request.headers_mut() = head.headers;
+        *request.body_mut() = Some(body.into());
+        Ok(request)
+    }
+
+    fn url(&self, uri: &http::Uri) -> Result<upstream::Url, Error> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = last.as_ref().filter(|url| is_of(url, uri)).cloned();
+        let mut url = match known {
+            Some(url) => url,
+            None => {
+                let url = upstream::Url::parse(&uri.to_string())
+                    .map_err(|error| Error::new(Kind::Request, error))?;
+                last.insert(url).clone()
+            }
+        };
+        drop(last);
+        url.set_path(uri.path());
+        url.set_query(uri.query());
+        Ok(url)
+    }
+}
+
+/// Whether they name the same host in the same way.
+fn is_of(url: &upstream::Url, uri: &http::Uri) -> bool {
+    let port = uri.port_u16();
+    url.host_str() == uri.host()
+        && Some(url.scheme()) == uri.scheme_str()
+        && (url.port() == port || url.port_or_known_default() == port)
 }
 
 fn trust(builder: upstream::ClientBuilder, trust: &Trust) -> Result<upstream::ClientBuilder, BuildError> {
@@ -145,9 +188,8 @@ impl HttpService for Client {
     fn send(&self, request: http::Request<Bytes>, limits: Limits) -> BoxFuture<'_, Result<Response, Error>> {
         Box::pin(async move {
             let end = Instant::now() + limits.timeout;
-            let request = upstream::Request::try_from(request)
-                .map_err(|error| Error::new(Kind::Request, error.without_url()))?;
-            let answer = within(end, self.0.execute(request)).await?.map_err(classify)?;
+            let request = self.request(request)?;
+            let answer = within(end, self.client.execute(request)).await?.map_err(classify)?;
             let (head, mut body) = http::Response::from(answer).into_parts();
             let body = read(&mut body, end, limits.max_body).await;
             Ok(http::Response::from_parts(head, body))

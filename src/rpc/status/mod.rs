@@ -8,7 +8,7 @@ mod draft;
 mod refusal;
 
 pub use refusal::Refusal;
-pub use refusal::of_panic;
+pub use refusal::of_nothing;
 pub use refusal::refine;
 pub use refusal::summary;
 

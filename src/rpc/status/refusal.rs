@@ -151,10 +151,10 @@ pub fn refine(headers: &HeaderMap) -> Option<Refusal> {
     }
 }
 
-/// The answer of a handler that panicked, before [`refine`] gives it the call's details.
+/// The answer where there is no such service, before [`refine`] gives it the call's details.
 #[must_use]
-pub fn of_panic<B: Default>() -> http::Response<B> {
-    Status::new(Code::Unknown, "").into_http()
+pub fn of_nothing<B: Default>() -> http::Response<B> {
+    Status::unimplemented("").into_http()
 }
 
 /// What a log line says about an answer.

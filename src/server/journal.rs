@@ -1,0 +1,154 @@
+//! One line of the log per call, written when its answer is on its way already. To put a line together takes as long as
+//! all that a call is checked for, and the lines of a busy moment take less time together.
+
+use super::layers::Request;
+use crate::oci::request_id::RequestId;
+use crate::rpc::metadata::OPC_REQUEST_ID;
+use crate::rpc::metadata::OPC_RETRY_TOKEN;
+use crate::rpc::status;
+use http::HeaderMap;
+use http::HeaderValue;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
+use tokio::sync::Notify;
+use tonic::transport::server::TcpConnectInfo;
+
+/// How long a line may wait for others, and for its answer to be sent.
+const TOGETHER: Duration = Duration::from_millis(5);
+
+/// Lines to be written. Clones are one; the last one writes what is left.
+#[derive(Clone, Default)]
+pub(super) struct Journal(Arc<Lines>);
+
+#[derive(Default)]
+struct Lines {
+    ended: Mutex<Vec<(Call, End)>>,
+    noted: Notify,
+}
+
+/// A call that is to have its line when it ends, also when the caller ends it by leaving.
+pub(super) struct Entry {
+    call: Option<Call>,
+    journal: Journal,
+}
+
+/// What is known when a call begins.
+struct Call {
+    method: String,
+    peer: Option<SocketAddr>,
+    request_id: String,
+    retry_token: Option<String>,
+    began: Instant,
+}
+
+/// What is known when it ends.
+struct End {
+    took: Duration,
+    code: &'static str,
+    request_id: Option<String>,
+    retry_token: Option<String>,
+    error: String,
+}
+
+impl Journal {
+    pub(super) fn begin(
+        &self,
+        request: &Request,
+        request_id: &RequestId,
+        retry_token: Option<&HeaderValue>,
+    ) -> Entry {
+        let call = Call {
+            method: request.uri().path().trim_start_matches('/').to_owned(),
+            peer: request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr),
+            request_id: request_id.to_string(),
+            retry_token: retry_token.and_then(|token| token.to_str().ok()).map(str::to_owned),
+            began: Instant::now(),
+        };
+        Entry { call: Some(call), journal: self.clone() }
+    }
+
+    /// Writes what was noted, for ever.
+    pub(super) async fn keep(self) {
+        loop {
+            self.0.noted.notified().await;
+            tokio::time::sleep(TOGETHER).await;
+            self.write();
+        }
+    }
+
+    /// Writes what was noted up to now.
+    pub(super) fn write(&self) {
+        self.0.write();
+    }
+}
+
+impl Entry {
+    /// The call has an answer with these headers.
+    pub(super) fn end(mut self, headers: &HeaderMap) {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let summary = status::summary(headers);
+        self.note(summary.code, text(OPC_REQUEST_ID), text(OPC_RETRY_TOKEN), summary.message);
+    }
+
+    fn note(
+        &mut self,
+        code: &'static str,
+        request_id: Option<String>,
+        retry_token: Option<String>,
+        error: String,
+    ) {
+        let Some(call) = self.call.take() else { return };
+        let end = End { took: call.began.elapsed(), code, request_id, retry_token, error };
+        self.journal.0.ended().push((call, end));
+        self.journal.0.noted.notify_one();
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.note("CANCELLED", None, None, "the caller left, or was cut off".to_owned());
+    }
+}
+
+impl Lines {
+    fn write(&self) {
+        let ended = std::mem::take(&mut *self.ended());
+        ended.into_iter().for_each(|(call, end)| log(&call, &end));
+    }
+
+    fn ended(&self) -> MutexGuard<'_, Vec<(Call, End)>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.write();
+    }
+}
+
+fn log(call: &Call, end: &End) {
+    let own = call.request_id.as_str();
+    let request_id = end.request_id.as_deref().unwrap_or(own);
+    tracing::info!(
+        method = call.method,
+        code = end.code,
+        duration_ms = millis(end.took),
+        opc_request_id = request_id,
+        // OCI goes on from the id that it was sent. One who shares another's exchange is told of that one's.
+        own_opc_request_id = Some(own).filter(|own| !request_id.starts_with(own)),
+        opc_retry_token = end.retry_token.as_deref().or(call.retry_token.as_deref()),
+        peer = call.peer.map(tracing::field::display),
+        error = Some(end.error.as_str()).filter(|error| !error.is_empty()),
+        "call"
+    );
+}
+
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
