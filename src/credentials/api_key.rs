@@ -58,15 +58,11 @@ pub struct Variables {
     pub security_token_file: Option<String>,
 }
 
-/// An API key that is whole and right as far as can be known without asking OCI.
+/// A credential that is whole and right as far as can be known without asking OCI, and what was met on the way.
 #[derive(Debug)]
-pub struct ApiKey {
+pub struct Loaded {
     /// What requests are signed with.
     pub credentials: Credentials,
-    /// The user whose key it is.
-    pub user: Ocid,
-    /// The user's tenancy.
-    pub tenancy: Ocid,
     /// The profile's region, which another setting may replace.
     pub region: Option<String>,
     /// What is not wrong but should be known, a line each.
@@ -79,11 +75,11 @@ pub struct ApiKey {
 
 impl Source {
     /// Puts the API key together and checks all that can be checked without OCI.
-    pub fn load(&self) -> Result<ApiKey, Error> {
+    pub fn load(&self) -> Result<Loaded, Error> {
         Ok(self.read_key(&Files::default())?)
     }
 
-    fn read_key(&self, files: &Files) -> Result<ApiKey, ConfigError> {
+    fn read_key(&self, files: &Files) -> Result<Loaded, ConfigError> {
         let parts = self.parts(files, self.variables.missing())?;
         let variables = parts.variables;
         parts.refuse_other_sign_in()?;
@@ -110,10 +106,9 @@ impl Source {
         places.extend(region.as_ref().map(|region| ("region", region.place.clone())));
         let (user, tenancy, region) = (user.value, tenancy.value, region.map(|region| region.value));
         let key_id = format!("{tenancy}/{user}/{}", key.value.fingerprint());
-        let subject = Some(("user", user.to_string()));
-        let owner = Owner { tenancy: Some(tenancy.clone()), subject };
+        let owner = Owner { tenancy: Some(tenancy), subject: Some(("user", user.to_string())) };
         let credentials = Credentials::new(key_id, key.value, None).of(owner);
-        Ok(ApiKey { credentials, user, tenancy, region, warnings, places, key: key.stands })
+        Ok(Loaded { credentials, region, warnings, places, key: key.stands })
     }
 
     /// All the places in which parts may stand. `missing` names the variables that are not set: without any, there is
@@ -402,7 +397,7 @@ region=us-ashburn-1
             }
         }
 
-        fn load(&self, config: impl AsRef<[u8]>, profile: &str) -> Result<ApiKey, Error> {
+        fn load(&self, config: impl AsRef<[u8]>, profile: &str) -> Result<Loaded, Error> {
             self.write("config", config);
             self.source(profile).load()
         }
@@ -431,9 +426,11 @@ region=us-ashburn-1
         }
     }
 
-    fn assert_whole(key: &ApiKey) {
+    fn assert_whole(key: &Loaded) {
         assert_eq!(key.credentials.identity().key_id, format!("{TENANCY}/{USER}/{FINGERPRINT}"));
-        assert_eq!((key.user.as_str(), key.tenancy.as_str()), (USER, TENANCY));
+        let owner = key.credentials.owner();
+        assert_eq!(owner.subject, Some(("user", USER.to_owned())));
+        assert_eq!(owner.tenancy.as_ref().map(Ocid::as_str), Some(TENANCY));
         assert_eq!(key.credentials.expires(), None);
     }
 

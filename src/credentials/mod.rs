@@ -37,7 +37,7 @@ use crate::signature::Identity;
 use crate::signature::PrivateKey;
 use crate::transport::BoxFuture;
 
-pub use self::api_key::ApiKey;
+pub use self::api_key::Loaded;
 pub use self::api_key::Source;
 pub use self::api_key::Variables;
 pub use self::certificate::CertificateError;

@@ -8,6 +8,7 @@ use super::Files;
 use super::Owner;
 use super::Problem;
 use super::ReadCredentials;
+use super::api_key::Loaded;
 use super::api_key::Source;
 use super::jwt;
 use super::jwt::Claims;
@@ -26,28 +27,13 @@ pub struct SecurityToken {
     pub clock: Clock,
 }
 
-/// A session token that is whole and right as far as can be known without asking OCI.
-#[derive(Debug)]
-pub struct Session {
-    /// What requests are signed with.
-    pub credentials: Credentials,
-    /// The profile's region.
-    pub region: Option<String>,
-    /// What is not wrong but should be known, a line each.
-    pub warnings: Vec<String>,
-    /// Where each value stood: its name, and a description of the place.
-    pub places: Vec<(&'static str, String)>,
-    /// Where the key stood: a file or a variable.
-    pub key: String,
-}
-
 impl SecurityToken {
     /// Puts the credential together and checks all that can be checked without OCI.
-    pub fn load(&self) -> Result<Session, Error> {
+    pub fn load(&self) -> Result<Loaded, Error> {
         Ok(self.read_session(&Files::default())?)
     }
 
-    fn read_session(&self, files: &Files) -> Result<Session, ConfigError> {
+    fn read_session(&self, files: &Files) -> Result<Loaded, ConfigError> {
         let variables = &self.source.variables;
         let parts = self.source.parts(files, variables.missing_of([variables.security_token_file()]))?;
         let named = parts.find(variables.security_token_file())?;
@@ -72,7 +58,7 @@ impl SecurityToken {
         warnings.extend(key.warning);
         let credentials = Credentials::new(format!("ST${token}"), key.value, Some(claims.expires)).of(owner);
         let region = region.map(|region| region.value);
-        Ok(Session { credentials, region, warnings, places, key: key.stands })
+        Ok(Loaded { credentials, region, warnings, places, key: key.stands })
     }
 }
 
@@ -135,7 +121,7 @@ mod tests {
             fs::write(self.0.path().join(name), content).unwrap();
         }
 
-        fn load(&self, token: &str) -> Result<Session, String> {
+        fn load(&self, token: &str) -> Result<Loaded, String> {
             self.write("token", token);
             let source = Source {
                 config_file: Setting {
