@@ -22,7 +22,7 @@ pub(super) async fn run(settings: Check, given: &Given) -> Result<ExitCode, Fail
     let oci = connect(&settings.upstream, given).await?;
     let mut report = Report { out: std::io::stdout(), last: "" };
     report.line("auth", &oci.auth);
-    oci.places.iter().for_each(|place| report.line("credential", place));
+    oci.beside.places.iter().for_each(|place| report.line("credential", place));
     let held = match oci.first.clone() {
         Some(first) => first,
         None => oci.credentials.provide().await,
@@ -41,7 +41,7 @@ pub(super) async fn run(settings: Check, given: &Given) -> Result<ExitCode, Fail
         report.line("region", &region);
     }
     report.line("endpoint", &oci.endpoint().unwrap_or_default());
-    oci.warnings.iter().for_each(|warning| report.line("warning", warning));
+    oci.beside.warnings.iter().for_each(|warning| report.line("warning", warning));
     let Some(tenancy) = held.owner().tenancy.clone() else {
         report.line("OCI", "is not asked: the token does not say in which tenancy");
         return Ok(ExitCode::from(1));
@@ -70,7 +70,7 @@ fn owner(oci: &Connected, held: &Credentials, report: &mut Report) {
     if let Some(tenancy) = &held.owner().tenancy {
         report.line("tenancy", tenancy.as_str());
     }
-    if let Some(key) = &oci.key {
+    if let Some(key) = &oci.beside.key {
         report.line("key", key);
     }
     match held.expires() {

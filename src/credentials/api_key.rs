@@ -138,8 +138,8 @@ impl Source {
 }
 
 impl ReadCredentials for Source {
-    fn read(&self, files: &Files) -> Result<Credentials, Error> {
-        Ok(self.read_key(files)?.credentials)
+    fn read(&self, files: &Files) -> Result<Loaded, Error> {
+        Ok(self.read_key(files)?)
     }
 }
 

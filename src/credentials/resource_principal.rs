@@ -5,6 +5,7 @@ use super::ConfigError;
 use super::Credentials;
 use super::Error;
 use super::Files;
+use super::Loaded;
 use super::Owner;
 use super::PemError;
 use super::Problem;
@@ -70,8 +71,8 @@ impl ResourcePrincipal {
         [place(RPST, rpst.as_ref()), place(PRIVATE_PEM, private_pem.as_ref())]
     }
 
-    fn read_principal(&self, files: &Files) -> Result<Credentials, ConfigError> {
-        let PrincipalVariables { version, rpst, private_pem, passphrase, region: _ } = &self.variables;
+    fn read_principal(&self, files: &Files) -> Result<Loaded, ConfigError> {
+        let PrincipalVariables { version, rpst, private_pem, passphrase, region } = &self.variables;
         match version.as_deref().map(str::trim) {
             Some("2.2") => {}
             Some(other) => {
@@ -96,12 +97,14 @@ impl ResourcePrincipal {
         let subject = ["res_id", "opc-resource", "sub"].iter().find_map(|name| claims.text(name));
         let subject = subject.map(|subject| ("resource", subject.to_owned()));
         let owner = Owner { tenancy: claims.tenancy(), subject };
-        Ok(Credentials::new(format!("ST${bare}"), private, Some(claims.expires)).of(owner))
+        let credentials = Credentials::new(format!("ST${bare}"), private, Some(claims.expires)).of(owner);
+        let places = vec![(RPST, token.place)];
+        Ok(Loaded { credentials, region: region.clone(), warnings: Vec::new(), places, key: key.place })
     }
 }
 
 impl ReadCredentials for ResourcePrincipal {
-    fn read(&self, files: &Files) -> Result<Credentials, Error> {
+    fn read(&self, files: &Files) -> Result<Loaded, Error> {
         Ok(self.read_principal(files)?)
     }
 }
@@ -188,7 +191,7 @@ mod tests {
             principal("2.2", &rpst, &key, &passphrase),
             principal("2.2", &rpst, &key, "correct horse"),
         ] {
-            let credentials = principal.read(&Files::default()).unwrap();
+            let credentials = principal.read(&Files::default()).unwrap().credentials;
             assert_eq!(credentials.identity().key_id, format!("ST${}", good()));
             let owner = credentials.owner();
             assert_eq!(owner.tenancy.as_ref().unwrap().as_str(), "ocid1.tenancy.oc1..a");

@@ -28,11 +28,6 @@ pub struct SecurityToken {
 }
 
 impl SecurityToken {
-    /// Puts the credential together and checks all that can be checked without OCI.
-    pub fn load(&self) -> Result<Loaded, Error> {
-        Ok(self.read_session(&Files::default())?)
-    }
-
     fn read_session(&self, files: &Files) -> Result<Loaded, ConfigError> {
         let variables = &self.source.variables;
         let parts = self.source.parts(files, variables.missing_of([variables.security_token_file()]))?;
@@ -63,8 +58,8 @@ impl SecurityToken {
 }
 
 impl ReadCredentials for SecurityToken {
-    fn read(&self, files: &Files) -> Result<Credentials, Error> {
-        Ok(self.read_session(files)?.credentials)
+    fn read(&self, files: &Files) -> Result<Loaded, Error> {
+        Ok(self.read_session(files)?)
     }
 }
 
@@ -134,7 +129,7 @@ mod tests {
             };
             let now = UNIX_EPOCH + Duration::from_secs(1_900_000_000);
             let clock = Clock::with_source(Arc::new(move || now));
-            let session = SecurityToken { source, clock }.load();
+            let session = SecurityToken { source, clock }.read(&Files::default());
             session.map_err(|error| error.line().replace(self.0.path().to_str().unwrap(), "~"))
         }
     }
