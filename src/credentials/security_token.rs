@@ -49,7 +49,9 @@ impl SecurityToken {
         let region = parts.region()?;
         let mut places = vec![("security_token_file", named.place), ("key_file", key.setting)];
         places.extend(region.as_ref().map(|region| ("region", region.place.clone())));
+        let unfollowed = parts.unfollowed("security_token");
         let mut warnings = parts.profile.warnings;
+        warnings.extend(unfollowed);
         warnings.extend(key.warning);
         let credentials = Credentials::new(format!("ST${token}"), key.value, Some(claims.expires)).of(owner);
         let region = region.map(|region| region.value);
@@ -91,6 +93,7 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use serde_json::json;
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
     use std::sync::Arc;
     use std::time::Duration;
     use std::time::UNIX_EPOCH;
@@ -114,11 +117,13 @@ mod tests {
 
         fn write(&self, name: &str, content: &str) {
             fs::write(self.0.path().join(name), content).unwrap();
+            fs::set_permissions(self.0.path().join(name), fs::Permissions::from_mode(0o600)).unwrap();
         }
 
         fn load(&self, token: &str) -> Result<Loaded, String> {
             self.write("token", token);
             let source = Source {
+                auth: Origin::Named("--auth"),
                 config_file: Setting {
                     value: self.0.path().join("config"),
                     origin: Origin::Named("--config-file"),
@@ -168,6 +173,11 @@ mod tests {
             assert!(line.ends_with(REMEDY) && !line.contains('\n'), "{line}");
         }
         let home = Home::new();
+        home.write("config", &format!("{CONFIG}authentication_type=instance_principal\n"));
+        let warnings = home.load(&token(&good)).unwrap().warnings;
+        let unfollowed =
+            "authentication_type: is \"instance_principal\", which --auth security_token overrides";
+        assert!(matches!(&warnings[..], [one] if one.contains(unfollowed)), "{warnings:?}");
         home.write("config", &CONFIG.replace("security_token_file", "other"));
         let line = home.load(&token(&good)).unwrap_err();
         assert!(

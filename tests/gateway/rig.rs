@@ -261,6 +261,7 @@ pub(crate) async fn channel(gateway: SocketAddr) -> Channel {
 /// The source of the identity's own credentials.
 pub(crate) fn credentials(identity: &Identity) -> Arc<dyn ProvideCredentials> {
     let source = credentials::Source {
+        auth: credentials::Origin::Default,
         config_file: credentials::Setting { value: "".into(), origin: credentials::Origin::Default },
         profile: credentials::Setting { value: String::new(), origin: credentials::Origin::Default },
         home: None,
