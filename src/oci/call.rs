@@ -152,11 +152,7 @@ impl Caller {
     /// Whether there is another credential, now that OCI refused this one and the clock was not the reason.
     pub(super) async fn renew(&self, refused: &Arc<Credentials>) -> bool {
         let renewed = tokio::time::timeout(self.attempt_timeout, self.credentials.renew(refused)).await;
-        let is_renewed = matches!(renewed, Ok(Some(_)));
-        if is_renewed {
-            tracing::warn!("OCI refused the credential: signing with another");
-        }
-        is_renewed
+        matches!(renewed, Ok(Some(_)))
     }
 
     fn sign(

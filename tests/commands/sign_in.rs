@@ -161,7 +161,10 @@ async fn a_revoked_token_costs_one_exchange_and_no_call() {
             call.await.unwrap().unwrap();
         }
         assert_eq!(upstream.issuers().exchanges().len(), 2, "{way}");
-        serve.until_stderr("OCI refused the credential: signing with another");
+        let said = "OCI refused the credential: signing with another";
+        serve.until(|serve| serve.stderr().contains(said).then_some(()));
+        create(address, VOLUME).await.unwrap();
+        assert_eq!(serve.stderr().matches(said).count(), 1, "{way}: one line for one change");
     }
 }
 
