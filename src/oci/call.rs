@@ -130,6 +130,9 @@ impl Caller {
         let Signed { http, signed_at, credentials } = signed;
         let limits = Limits { timeout: timeout.min(self.attempt_timeout), max_body: request.max_answer };
         let (head, body) = self.http.send(http, limits).await.map_err(Cause::Transport)?.into_parts();
+        if let Some(date) = date(&head.headers) {
+            self.clock.note(date);
+        }
         let cause = match self.classify(operation, head.status, &head.headers, body) {
             Ok(value) => {
                 return Ok(Answer {

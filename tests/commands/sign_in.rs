@@ -107,6 +107,7 @@ async fn every_way_signs_in_by_the_variables_of_the_sdks() {
             "\ntenancy      ocid1.tenancy.",
             "\nexpires      ",
             "\nregion       us-ashburn-1\n",
+            "\nclock        within 2 s of OCI's\n",
         ] {
             assert!(checked.stdout.contains(line), "{way}: {line} is not in {}", checked.stdout);
         }
