@@ -291,6 +291,27 @@ mod tests {
         assert_eq!(files.read_text(&at("key")).unwrap().as_str(), "two");
     }
 
+    /// Two files that are read one after the other, between which both are replaced as often as this says.
+    #[test]
+    fn files_that_are_replaced_while_they_are_read_are_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (token, key) = (dir.path().join("token"), dir.path().join("key"));
+        let write = |number: u32| [&token, &key].map(|path| fs::write(path, number.to_string()).unwrap());
+        for (replaced, expected) in [(0, true), (1, true), (READINGS - 1, true), (READINGS, false)] {
+            let number = std::cell::Cell::new(0);
+            write(0);
+            let (token, key) = Files::default().at_rest(|files| {
+                let token = files.read_text(&token).unwrap();
+                if number.get() < replaced {
+                    number.set(number.get() + 1);
+                    write(number.get());
+                }
+                (token, files.read_text(&key).unwrap())
+            });
+            assert_eq!(token == key, expected, "replaced {replaced} times: {token:?} {key:?}");
+        }
+    }
+
     #[test]
     fn a_file_without_end_is_not_read_to_its_end() {
         let problem = Files::default().read_text(Path::new("/dev/zero")).unwrap_err();
