@@ -185,6 +185,10 @@ impl Asked<'_> {
                         .to_owned(),
                 ]
             }
+            // No such operation.
+            (404, Some(code @ "NotFound")) => {
+                vec![format!("answers HTTP {status} {code}: {}", service.message), foreign(self.oci)]
+            }
             (_, Some(code)) => {
                 vec![format!("answers HTTP {status} {code}: {}", service.message), whose(status).to_owned()]
             }

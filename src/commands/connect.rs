@@ -78,12 +78,12 @@ pub(super) async fn connect(upstream: &Upstream, given: &Given) -> Result<Connec
         let signed_in = way.sign_in()?;
         let notes = signed_in.notes.clone();
         let joined = joined(signed_in, auth, clock).map_err(|error| unbuilt(&error, &upstream, &given));
-        Ok((joined?, notes))
+        Ok::<_, Failure>((joined?, notes))
     });
     let begun = tokio::time::timeout_at(until, begun).await;
     let begun = begun.map_err(|_elapsed| Failure::Runtime(HANGS.to_owned()))?;
     let (mut connected, notes): (Connected, Notes) =
-        begun.map_err(|panicked| Failure::Runtime(panicked.to_string())).flatten()?;
+        begun.map_err(|panicked| Failure::Runtime(panicked.to_string()))??;
     connected.first = tokio::time::timeout_at(until, connected.credentials.provide()).await.ok();
     if let Some(Err(error)) = &connected.first
         && error.is_setting()

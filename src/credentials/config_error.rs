@@ -167,6 +167,11 @@ pub enum Problem {
         /// As it was given.
         given: String,
     },
+    /// A path that is taken for the value itself.
+    #[error(
+        "looks like a path that does not begin with `/`, and is taken as the value itself; write the path in full"
+    )]
+    Relative,
     /// A file without certificates.
     #[error("holds no certificates in PEM; those of the cluster were expected")]
     NoCertificates,

@@ -22,6 +22,9 @@ pub enum JwtError {
     /// No text at all.
     #[error("is empty, a token was expected")]
     Empty,
+    /// A key in a token's place.
+    #[error("is a key, a token was expected")]
+    Key,
     /// More than one line, or word.
     #[error("has a line break or a space inside: one token on one line was expected")]
     Space,
@@ -60,6 +63,9 @@ impl Claims {
     pub(super) fn read(token: &str, now: SystemTime) -> Result<Self, JwtError> {
         if token.is_empty() {
             return Err(JwtError::Empty);
+        }
+        if token.starts_with("-----BEGIN ") {
+            return Err(JwtError::Key);
         }
         if token.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err(JwtError::Space);
@@ -185,6 +191,7 @@ pub(super) mod tests {
         let good = with(serde_json::json!({"exp": 1_900_000_060}));
         for (text, expected) in [
             (String::new(), "is empty"),
+            ("-----BEGIN PRIVATE KEY-----\nsecret\n".to_owned(), "is a key, a token was expected"),
             ("not a token".to_owned(), "has a line break or a space inside"),
             (good.replace('.', ".\n"), "has a line break or a space inside"),
             ("secret".to_owned(), "is not a JWT"),

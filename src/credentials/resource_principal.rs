@@ -126,6 +126,7 @@ fn read(
     };
     let text = match path(value) {
         Some(path) => files.read_text(path).map_err(|problem| ConfigError::new(&place, problem))?,
+        None if is_relative(variable, value) => return Err(ConfigError::new(&place, Problem::Relative)),
         None => value.clone(),
     };
     Ok(Material { text, place })
@@ -138,6 +139,11 @@ fn place(variable: &str, value: Option<&Zeroizing<String>>) -> String {
         Some(path) => format!("{} ({variable})", path.display()),
         None => variable.to_owned(),
     }
+}
+
+/// Neither a token nor a key in PEM looks like that; a passphrase may.
+fn is_relative(variable: &str, value: &str) -> bool {
+    variable != PASSPHRASE && value.contains('/') && !value.contains("-----")
 }
 
 fn path(value: &str) -> Option<&Path> {
@@ -222,6 +228,14 @@ mod tests {
             (
                 principal("2.2", "/none", &key, ""),
                 "/none (OCI_RESOURCE_PRINCIPAL_RPST): does not exist; correct the path",
+            ),
+            (
+                principal("2.2", "run/rpst", &key, ""),
+                "OCI_RESOURCE_PRINCIPAL_RPST: looks like a path that does not begin with `/`, and is taken as",
+            ),
+            (
+                principal("2.2", &good, "./key.pem", ""),
+                "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM: looks like a path that does not begin with `/`",
             ),
             (principal("2.2", "rpst", &key, ""), "OCI_RESOURCE_PRINCIPAL_RPST: is not a JWT: "),
             (

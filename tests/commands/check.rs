@@ -137,6 +137,11 @@ async fn what_is_not_oci_is_said_not_to_be() {
             "{said}"
         );
     }
+    let said = under(&about(Fault::status(404, "NotFound", "nothing is here")).await, "OCI");
+    assert!(
+        said.starts_with("answers HTTP 404 NotFound: nothing is here\nis that OCI at http://127.0.0.1:"),
+        "{said}"
+    );
     let no_list = AnswerChange { body: Some("{}".to_owned()), ..AnswerChange::default() };
     let said = under(&about(Fault::answer(no_list)).await, "OCI");
     assert!(said.contains("is that OCI at http://127.0.0.1:"), "{said}");

@@ -201,7 +201,6 @@ async fn rotate(
             })
         })
         .collect();
-    let mut slowest = Duration::ZERO;
     for number in 1..=ROTATIONS {
         let version = &versions[number % versions.len()];
         let began = Instant::now();
@@ -218,14 +217,13 @@ async fn rotate(
             in_time("signed with");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        slowest = slowest.max(began.elapsed());
     }
     done.store(true, Ordering::Relaxed);
     let mut calls = 0;
     for caller in callers {
         calls += caller.await.unwrap();
     }
-    println!("{how:?}: {ROTATIONS} rotations, {calls} calls, the slowest taken and used after {slowest:?}");
+    assert!(calls >= ROTATIONS, "{how:?}: {calls} calls");
     never_refused(&rig);
 }
 
