@@ -26,7 +26,12 @@ pub struct Clock {
     offset_ms: Arc<AtomicI64>,
     /// What the machine's clock said when that was learnt, and when that was.
     learnt: Arc<Mutex<Option<(SystemTime, Instant)>>>,
+    /// By how much OCI's clock was ahead when it last told its time.
+    seen_ms: Arc<AtomicI64>,
 }
+
+/// OCI has not told its time yet.
+const UNSEEN: i64 = i64::MIN;
 
 /// The clock was wrong when a request was signed, and is right now: sign it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +53,8 @@ impl Clock {
 
     /// A clock over any source of time, for tests.
     pub fn with_source(source: Arc<dyn Fn() -> SystemTime + Send + Sync>) -> Self {
-        Self { source, offset_ms: Arc::new(AtomicI64::new(0)), learnt: Arc::default() }
+        let (offset_ms, seen_ms) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicI64::new(UNSEEN)));
+        Self { source, offset_ms, learnt: Arc::default(), seen_ms }
     }
 
     /// The machine's time, corrected by what was observed.
@@ -75,6 +81,19 @@ impl Clock {
     /// What is added to the machine's clock, in milliseconds; positive when ours is slow.
     pub fn offset_ms(&self) -> i64 {
         self.offset_ms.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of the `Date` of any answer of OCI's. That corrects nothing: a date which OCI accepted is good enough.
+    pub fn note(&self, server_date: SystemTime) {
+        // A date has no fraction of a second; on average it is half of one ago.
+        let difference = difference_ms(server_date, (self.source)()).saturating_add(500);
+        self.seen_ms.store(difference, Ordering::Relaxed);
+    }
+
+    /// By how much OCI's clock was ahead of the machine's when it last told its time, in milliseconds and right to a
+    /// second or so; negative when the machine's is ahead.
+    pub fn seen_ms(&self) -> Option<i64> {
+        Some(self.seen_ms.load(Ordering::Relaxed)).filter(|seen| *seen != UNSEEN)
     }
 
     /// Judges the `Date` of a 401 that answers a request signed with the date `signed_at`.
@@ -201,6 +220,17 @@ mod tests {
         clock.observe(clock.now(), at(MINUTE)).unwrap();
         assert_eq!(clock.observe(clock.now(), at(400 * DAY)), None);
         assert_eq!(clock.offset_ms(), MINUTE);
+    }
+
+    #[test]
+    fn what_time_oci_tells_is_known_without_a_refusal_and_corrects_nothing() {
+        let (_, clock) = machine();
+        assert_eq!(clock.seen_ms(), None);
+        for skew in [0, 12_000, -12_000, -10 * MINUTE, 400 * DAY] {
+            clock.clone().note(at(skew));
+            assert_eq!(clock.seen_ms(), Some(skew + 500));
+            assert_eq!((clock.now(), clock.offset_ms()), (at(0), 0));
+        }
     }
 
     #[test]

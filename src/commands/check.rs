@@ -12,6 +12,7 @@ use crate::oci;
 use crate::oci::error::Cause;
 use crate::oci::error::Service;
 use crate::oci::error::TransportKind;
+use crate::oci::probe::Knock;
 use crate::oci::probe::Probe;
 use crate::transport::Error as TransportError;
 use std::io::Write;
@@ -22,7 +23,7 @@ pub(super) async fn run(settings: Check, given: &Given) -> Result<ExitCode, Fail
     let oci = connect(&settings.upstream, given).await?;
     let mut report = Report { out: std::io::stdout(), last: "" };
     report.line("auth", &oci.auth);
-    oci.places.iter().for_each(|place| report.line("credential", place));
+    oci.beside.places.iter().for_each(|place| report.line("credential", place));
     let held = match oci.first.clone() {
         Some(first) => first,
         None => oci.credentials.provide().await,
@@ -32,25 +33,21 @@ pub(super) async fn run(settings: Check, given: &Given) -> Result<ExitCode, Fail
         Err(error) => {
             report.line("problem", &error.to_string());
             error.line().split("; ").for_each(|part| report.line("problem", part));
+            place(&oci, &mut report);
+            clock(&oci, &mut report);
             return Ok(ExitCode::from(1));
         }
     };
     owner(&oci, &held, &mut report);
-    let region = oci.place.region();
-    if !region.is_empty() {
-        report.line("region", &region);
-    }
-    report.line("endpoint", &oci.endpoint().unwrap_or_default());
-    oci.warnings.iter().for_each(|warning| report.line("warning", warning));
-    let Some(tenancy) = held.owner().tenancy.clone() else {
-        report.line("OCI", "is not asked: the token does not say in which tenancy");
-        return Ok(ExitCode::from(1));
-    };
-    let asked = oci.client.probe(Probe { compartment_id: tenancy }, oci::Call::default()).await;
+    place(&oci, &mut report);
+    let asked = ask(&oci, &held).await;
     clock(&oci, &mut report);
-    let Err(error) = asked else {
-        report.line("OCI", "takes the credential and lists backups in the root compartment: all is well");
-        return Ok(ExitCode::SUCCESS);
+    let error = match asked {
+        Ok(lines) => {
+            lines.iter().for_each(|line| report.line("OCI", line));
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(error) => error,
     };
     let asked = Asked { oci: &oci, auth: settings.upstream.auth.unwrap_or(Auth::ApiKey), held: &held };
     for line in asked.wrong(&error) {
@@ -62,6 +59,47 @@ pub(super) async fn run(settings: Check, given: &Given) -> Result<ExitCode, Fail
     Ok(ExitCode::from(1))
 }
 
+/// Asks OCI for something harmless: what it says when all is well.
+async fn ask(oci: &Connected, held: &Credentials) -> Result<&'static [&'static str], oci::Error> {
+    const WELL: [&str; 1] = ["takes the credential and lists backups in the root compartment: all is well"];
+    const UNKNOWN: [&str; 2] = [
+        "takes the credential; the token does not say in which tenancy,",
+        "so whether a policy lets it make backups was not asked",
+    ];
+    let call = oci::Call::default();
+    let knock = match (held.owner().tenancy.clone(), Knock::new()) {
+        (Some(compartment_id), _) => {
+            return oci.client.probe(Probe { compartment_id }, call).await.map(|()| &WELL[..]);
+        }
+        (None, Ok(knock)) => knock,
+        (None, Err(_no_ocid)) => return Ok(&["is not asked: the token does not say in which tenancy"]),
+    };
+    match oci.client.knock(knock, call).await {
+        // Nobody has such a backup, and only who is known is told so.
+        Err(error) if is_not_found(&error.cause) => Ok(&UNKNOWN),
+        Err(error) => Err(error),
+        Ok(()) => Ok(&UNKNOWN),
+    }
+}
+
+fn is_not_found(cause: &Cause) -> bool {
+    matches!(cause, Cause::Service(it) if it.status.as_u16() == 404 && it.code.as_deref() == Some("NotAuthorizedOrNotFound"))
+}
+
+/// Where OCI is, and what is odd about that or about the credential.
+fn place(oci: &Connected, report: &mut Report) {
+    let region = oci.place.region();
+    match (oci.endpoint(), &*region) {
+        (Some(_), "") => {
+            report.line("region", "not known: the endpoint names none, and --region is not given")
+        }
+        (None, _) => report.line("region", "not known: the credential's source says it, and did not answer"),
+        (Some(_), region) => report.line("region", region),
+    }
+    report.line("endpoint", &oci.endpoint().unwrap_or_else(|| "not known: it is the region's".to_owned()));
+    oci.beside.warnings.iter().for_each(|warning| report.line("warning", warning));
+}
+
 /// Who signs in, with what, and until when.
 fn owner(oci: &Connected, held: &Credentials, report: &mut Report) {
     if let Some((kind, name)) = &held.owner().subject {
@@ -70,12 +108,13 @@ fn owner(oci: &Connected, held: &Credentials, report: &mut Report) {
     if let Some(tenancy) = &held.owner().tenancy {
         report.line("tenancy", tenancy.as_str());
     }
-    if let Some(key) = &oci.key {
+    if let Some(key) = &oci.beside.key {
         report.line("key", key);
     }
     match held.expires() {
         None => {
-            report.line("fingerprint", &format!("{}, that of the key", held.identity().key.fingerprint()))
+            report.line("fingerprint", &format!("{}, that of the key", held.identity().key.fingerprint()));
+            report.line("expires", "not by itself");
         }
         Some(expires) => {
             let left = expires.duration_since(oci.clock.now()).unwrap_or_default().as_secs() / 60;
@@ -84,17 +123,22 @@ fn owner(oci: &Connected, held: &Credentials, report: &mut Report) {
     }
 }
 
-/// What was learnt about the clock: OCI answers a date that it refuses with its own.
+/// How far the machine's clock is from OCI's, who tells the time in each answer.
 fn clock(oci: &Connected, report: &mut Report) {
-    let offset = oci.clock.offset_ms();
-    let seconds = offset.unsigned_abs() / 1000;
-    // Less is the rounding of dates to seconds, and of a clock that was put right again.
-    if seconds > 1 {
-        let way = if offset > 0 { "behind" } else { "ahead of" };
-        report.line(
-            "clock",
-            &format!("{seconds} s {way} OCI's, which refuses what is 300 s off: set it (NTP)"),
-        );
+    let corrected = Some(oci.clock.offset_ms()).filter(|offset| *offset != 0);
+    let Some(ahead) = oci.clock.seen_ms().or(corrected) else {
+        report.line("clock", "not compared with OCI's: OCI has not answered");
+        return;
+    };
+    let seconds = ahead.unsigned_abs() / 1000;
+    // Less is the rounding of dates to seconds.
+    if seconds < 2 {
+        report.line("clock", "within 2 s of OCI's");
+        return;
+    }
+    let way = if ahead > 0 { "behind" } else { "ahead of" };
+    report.line("clock", &format!("{seconds} s {way} OCI's, which refuses what is 300 s off: set it (NTP)"));
+    if corrected.is_some() {
         report.line("clock", "until then the gateway signs with OCI's time");
     }
 }
@@ -140,6 +184,10 @@ impl Asked<'_> {
                     "(with `in compartment <name>` backups work there, but this check asks for the root)"
                         .to_owned(),
                 ]
+            }
+            // No such operation.
+            (404, Some(code @ "NotFound")) => {
+                vec![format!("answers HTTP {status} {code}: {}", service.message), foreign(self.oci)]
             }
             (_, Some(code)) => {
                 vec![format!("answers HTTP {status} {code}: {}", service.message), whose(status).to_owned()]

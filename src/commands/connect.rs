@@ -1,6 +1,8 @@
 //! From settings to a client that can call OCI.
 
 use super::Failure;
+use super::sign_in::Beside;
+use super::sign_in::Notes;
 use super::sign_in::SignedIn;
 use super::sign_in::Way;
 use super::sign_in::setting;
@@ -38,9 +40,8 @@ pub(super) struct Connected {
     pub(super) place: oci::Place,
     pub(super) clock: Clock,
     pub(super) mutations: oci::Mutations,
-    pub(super) places: Vec<String>,
-    pub(super) key: Option<String>,
-    pub(super) warnings: Vec<String>,
+    /// What people are told about the credential.
+    pub(super) beside: Beside,
 }
 
 impl Connected {
@@ -69,42 +70,44 @@ impl Connected {
 /// Signs in as the settings say, and joins the credential with the endpoint that they, or its source, name.
 pub(super) async fn connect(upstream: &Upstream, given: &Given) -> Result<Connected, Failure> {
     let (clock, until) = (Clock::system(), Instant::now() + PATIENCE);
-    let signed_in = Way { upstream, given, clock: &clock }.sign_in()?;
-    let first = tokio::time::timeout_at(until, signed_in.credentials.provide()).await.ok();
-    if let Some(Err(error)) = &first
+    let way = Way { upstream: upstream.clone(), given: given.clone(), clock: clock.clone() };
+    let auth = upstream.chosen(given);
+    // Files are read that may hang. What is begun so is left to end with the process.
+    let begun = tokio::task::spawn_blocking(move || {
+        let Way { upstream, given, clock } = way.clone();
+        let signed_in = way.sign_in()?;
+        let notes = signed_in.notes.clone();
+        let joined = joined(signed_in, auth, clock).map_err(|error| unbuilt(&error, &upstream, &given));
+        Ok::<_, Failure>((joined?, notes))
+    });
+    let begun = tokio::time::timeout_at(until, begun).await;
+    let begun = begun.map_err(|_elapsed| Failure::Runtime(HANGS.to_owned()))?;
+    let (mut connected, notes): (Connected, Notes) =
+        begun.map_err(|panicked| Failure::Runtime(panicked.to_string()))??;
+    connected.first = tokio::time::timeout_at(until, connected.credentials.provide()).await.ok();
+    if let Some(Err(error)) = &connected.first
         && error.is_setting()
     {
         return Err(setting(error.clone()));
     }
-    let auth = upstream.chosen(given);
-    let joined = joined(signed_in, first, auth, clock);
-    joined.map_err(|error| unbuilt(&error, upstream, given))
+    connected.beside = notes.take();
+    Ok(connected)
 }
+
+const HANGS: &str = "the certificates to trust (SSL_CERT_FILE, SSL_CERT_DIR, or the system's) are not read within 6 s; \
+    does the file system that they are on answer?";
 
 /// The same for a user's key and an endpoint that are known beforehand.
 #[cfg(feature = "sandbox")]
 pub(super) fn join(source: &Source, resolved: Resolved) -> Result<Connected, Failure> {
     let key = source.load().map_err(setting)?;
-    let credentials = StaticCredentials::new(key.credentials);
-    let signed_in = SignedIn {
-        credentials: Arc::new(credentials),
-        resolved,
-        places: Vec::new(),
-        key: Some(key.key),
-        warnings: key.warnings,
-    };
-    joined(signed_in, None, String::new(), Clock::system())
-        .map_err(|error| Failure::Runtime(error.to_string()))
+    let credentials = Arc::new(StaticCredentials::new(key.credentials));
+    let signed_in = SignedIn { credentials, resolved, notes: Notes::new(Beside::default()) };
+    joined(signed_in, String::new(), Clock::system()).map_err(|error| Failure::Runtime(error.to_string()))
 }
 
-fn joined(
-    signed_in: SignedIn,
-    first: Option<Result<Arc<Credentials>, credentials::Error>>,
-    auth: String,
-    clock: Clock,
-) -> Result<Connected, BuildError> {
-    let SignedIn { credentials, resolved, places, key, mut warnings } = signed_in;
-    warnings.extend(resolved.warnings);
+fn joined(signed_in: SignedIn, auth: String, clock: Clock) -> Result<Connected, BuildError> {
+    let SignedIn { credentials, resolved, notes: _ } = signed_in;
     let http = HttpClient::new(&resolved.http)?;
     let mutations = oci::Mutations::new();
     let place = resolved.oci.place.clone();
@@ -115,7 +118,8 @@ fn joined(
         clock.clone(),
         mutations.clone(),
     );
-    Ok(Connected { client, credentials, first, auth, place, clock, mutations, places, key, warnings })
+    let (first, beside) = (None, Beside::default());
+    Ok(Connected { client, credentials, first, auth, place, clock, mutations, beside })
 }
 
 pub(super) fn unbuilt(error: &BuildError, upstream: &Upstream, given: &Given) -> Failure {

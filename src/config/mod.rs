@@ -5,6 +5,7 @@
 
 mod cli;
 mod environment;
+mod file;
 mod given;
 mod parse;
 mod problem;
@@ -29,5 +30,6 @@ pub use given::Given;
 pub use parse::Unparsed;
 pub use parse::parse;
 pub use problem::Problem;
+pub use upstream::FromFiles;
 pub use upstream::Resolved;
 pub use upstream::SourceRegion;

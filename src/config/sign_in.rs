@@ -52,6 +52,10 @@ impl Upstream {
         let file = given.name("--config-file", "OCI_CLI_CONFIG_FILE");
         let profile = given.name("--profile", "OCI_CLI_PROFILE");
         Source {
+            auth: match self.auth {
+                Some(_) => Origin::Named(given.name("--auth", "OCI_CLI_AUTH")),
+                None => Origin::Default,
+            },
             config_file: setting(self.config_file.clone(), file, || PathBuf::from("~/.oci/config")),
             profile: setting(self.profile.clone(), profile, || "DEFAULT".to_owned()),
             home: environment.home,

@@ -4,6 +4,7 @@ use super::Environment;
 use super::Given;
 use super::Problem;
 use super::Upstream;
+use super::file;
 use crate::oci::Config as OciConfig;
 use crate::oci::Place;
 use crate::oci::USER_AGENT;
@@ -14,8 +15,8 @@ use crate::region::Regions;
 use crate::region::Sources;
 use crate::transport::reqwest::Config as HttpConfig;
 use crate::transport::reqwest::Trust;
+use std::io;
 use std::io::ErrorKind;
-use std::path::PathBuf;
 
 /// Everything that is needed to call OCI, but the credential.
 #[derive(Debug)]
@@ -41,15 +42,34 @@ pub struct SourceRegion<'a> {
     pub place: &'static str,
 }
 
+/// What of the settings stands in files. They are read once, at start.
+#[derive(Debug, Clone)]
+pub struct FromFiles {
+    regions: Regions,
+    bundle: Option<Vec<u8>>,
+    warnings: Vec<String>,
+}
+
 impl Upstream {
+    /// Reads the files that settings name. It may take seconds where a file system does not answer.
+    pub fn read_files(&self, environment: &Environment, given: &Given) -> Result<FromFiles, Problem> {
+        let (regions, warnings) = regions(environment);
+        let bundle = self.cert_bundle.as_ref().map(|path| {
+            let name = given.name("--cert-bundle", "OCI_CLI_CERT_BUNDLE");
+            file::read(path).map_err(|error| Problem::with(name, format_args!("{}: {error}", path.display())))
+        });
+        Ok(FromFiles { regions, bundle: bundle.transpose()?, warnings })
+    }
+
     /// The endpoint and the connection. `--region` beats the source's region, `--endpoint` beats both.
     pub fn resolve(
         &self,
-        environment: &Environment,
+        files: &FromFiles,
         source: SourceRegion<'_>,
         given: &Given,
     ) -> Result<Resolved, Problem> {
-        let (regions, mut warnings) = regions(environment);
+        let FromFiles { regions, bundle: _, warnings } = files;
+        let mut warnings = warnings.clone();
         let region = match (&self.region, source.text) {
             (Some(text), _) => Some((given.name("--region", "OCI_CLI_REGION"), text.as_str())),
             (None, Some(text)) => Some((source.setting, text)),
@@ -74,30 +94,30 @@ impl Upstream {
                 ));
             }
         };
-        let http = self.http(Some(&endpoint), given)?;
+        let http = self.http(Some(&endpoint), files, given)?;
         let federation =
             region.as_ref().and_then(|it| Endpoint::parse(&format!("https://{}", it.host("auth"))).ok());
         let asked = region.as_ref().filter(|_| self.endpoint.is_none() || self.region.is_some());
-        let region = called(&endpoint, &regions, asked);
-        let oci = OciConfig::new(Place::known(endpoint, &region), self.attempt_timeout, regions);
+        let region = called(&endpoint, regions, asked);
+        let oci = OciConfig::new(Place::known(endpoint, &region), self.attempt_timeout, regions.clone());
         Ok(Resolved { oci, http, federation, warnings })
     }
 
     /// The same for a region that is found out later: how OCI is called, but not yet where.
-    pub fn resolve_later(&self, environment: &Environment, given: &Given) -> Result<Resolved, Problem> {
-        let (regions, warnings) = regions(environment);
-        let http = self.http(None, given)?;
-        let oci = OciConfig::new(Place::default(), self.attempt_timeout, regions);
-        Ok(Resolved { oci, http, federation: None, warnings })
+    pub fn resolve_later(&self, files: &FromFiles, given: &Given) -> Result<Resolved, Problem> {
+        let http = self.http(None, files, given)?;
+        let oci = OciConfig::new(Place::default(), self.attempt_timeout, files.regions.clone());
+        // Those of the files come with the region.
+        Ok(Resolved { oci, http, federation: None, warnings: Vec::new() })
     }
 
     /// How the connection to an endpoint is made. One that is not known yet is one of OCI's, and so HTTPS.
-    pub fn http(&self, endpoint: Option<&Endpoint>, given: &Given) -> Result<HttpConfig, Problem> {
-        let read = |path: &PathBuf| {
-            let name = given.name("--cert-bundle", "OCI_CLI_CERT_BUNDLE");
-            let unreadable = |error| Problem::with(name, format_args!("{}: {error}", path.display()));
-            std::fs::read(path).map_err(unreadable)
-        };
+    pub fn http(
+        &self,
+        endpoint: Option<&Endpoint>,
+        files: &FromFiles,
+        given: &Given,
+    ) -> Result<HttpConfig, Problem> {
         let is_secure = endpoint.is_none_or(Endpoint::is_secure);
         if self.proxy.is_some() && !is_secure {
             let name = given.name("--proxy", "GATEWAY_PROXY");
@@ -106,11 +126,10 @@ impl Upstream {
                 "cannot be used with an http endpoint: signed requests would leave the machine in clear",
             ));
         }
-        let bundle = self.cert_bundle.as_ref().map(read).transpose()?;
-        let trust = match bundle {
+        let trust = match &files.bundle {
             _ if !is_secure => Trust::Plaintext,
             None => Trust::System,
-            Some(pem) => Trust::Bundle(pem),
+            Some(pem) => Trust::Bundle(pem.clone()),
         };
         Ok(HttpConfig { trust, proxy: self.proxy.clone(), user_agent: USER_AGENT.to_owned() })
     }
@@ -129,7 +148,7 @@ fn regions(environment: &Environment) -> (Regions, Vec<String>) {
     let file = environment.home.as_ref().map(|home| home.join(".oci/regions-config.json"));
     let (mut regions_config, mut warnings) = (None, Vec::new());
     if let Some(path) = file {
-        match std::fs::read_to_string(&path) {
+        match file::read(&path).and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other)) {
             Ok(text) => regions_config = Some(text),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => warnings.push(format!("{} is ignored: {error}", path.display())),

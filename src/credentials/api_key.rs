@@ -29,6 +29,8 @@ use crate::signature::PrivateKey;
 /// the variables have everything, so that a container needs none.
 #[derive(Debug)]
 pub struct Source {
+    /// How this way to sign in was chosen.
+    pub auth: Origin,
     /// The configuration file.
     pub config_file: Setting<PathBuf>,
     /// The profile in it.
@@ -58,15 +60,11 @@ pub struct Variables {
     pub security_token_file: Option<String>,
 }
 
-/// An API key that is whole and right as far as can be known without asking OCI.
+/// A credential that is whole and right as far as can be known without asking OCI, and what was met on the way.
 #[derive(Debug)]
-pub struct ApiKey {
+pub struct Loaded {
     /// What requests are signed with.
     pub credentials: Credentials,
-    /// The user whose key it is.
-    pub user: Ocid,
-    /// The user's tenancy.
-    pub tenancy: Ocid,
     /// The profile's region, which another setting may replace.
     pub region: Option<String>,
     /// What is not wrong but should be known, a line each.
@@ -79,14 +77,14 @@ pub struct ApiKey {
 
 impl Source {
     /// Puts the API key together and checks all that can be checked without OCI.
-    pub fn load(&self) -> Result<ApiKey, Error> {
+    pub fn load(&self) -> Result<Loaded, Error> {
         Ok(self.read_key(&Files::default())?)
     }
 
-    fn read_key(&self, files: &Files) -> Result<ApiKey, ConfigError> {
+    fn read_key(&self, files: &Files) -> Result<Loaded, ConfigError> {
         let parts = self.parts(files, self.variables.missing())?;
         let variables = parts.variables;
-        parts.refuse_other_sign_in()?;
+        parts.refuse_other_sign_in(self.auth)?;
         let user = parts.ocid(variables.user(), "user")?;
         let tenancy = parts.ocid(variables.tenancy(), "tenancy")?;
         let fingerprint = parts.fingerprint()?;
@@ -99,7 +97,9 @@ impl Source {
                 Problem::OtherKey { given, own, key: key.place },
             ));
         }
+        let unused = parts.unused_token();
         let mut warnings = parts.profile.warnings;
+        warnings.extend(unused);
         warnings.extend(key.warning);
         let mut places = vec![
             ("user", user.place),
@@ -110,10 +110,9 @@ impl Source {
         places.extend(region.as_ref().map(|region| ("region", region.place.clone())));
         let (user, tenancy, region) = (user.value, tenancy.value, region.map(|region| region.value));
         let key_id = format!("{tenancy}/{user}/{}", key.value.fingerprint());
-        let subject = Some(("user", user.to_string()));
-        let owner = Owner { tenancy: Some(tenancy.clone()), subject };
+        let owner = Owner { tenancy: Some(tenancy), subject: Some(("user", user.to_string())) };
         let credentials = Credentials::new(key_id, key.value, None).of(owner);
-        Ok(ApiKey { credentials, user, tenancy, region, warnings, places, key: key.stands })
+        Ok(Loaded { credentials, region, warnings, places, key: key.stands })
     }
 
     /// All the places in which parts may stand. `missing` names the variables that are not set: without any, there is
@@ -143,8 +142,8 @@ impl Source {
 }
 
 impl ReadCredentials for Source {
-    fn read(&self, files: &Files) -> Result<Credentials, Error> {
-        Ok(self.read_key(files)?.credentials)
+    fn read(&self, files: &Files) -> Result<Loaded, Error> {
+        Ok(self.read_key(files)?)
     }
 }
 
@@ -214,7 +213,7 @@ pub(super) struct Parts<'a> {
 
 impl Parts<'_> {
     /// A profile for another way to sign in has no `user`, or says so.
-    fn refuse_other_sign_in(&self) -> Result<(), ConfigError> {
+    fn refuse_other_sign_in(&self, auth: Origin) -> Result<(), ConfigError> {
         let has_user = self.variables.user.is_some() || self.profile.entries.contains_key("user");
         let (kind, remedy) = match (self.entry("security_token_file"), self.entry("authentication_type")) {
             (Some(_), _) if !has_user => {
@@ -223,9 +222,36 @@ impl Parts<'_> {
             (_, Some(kind)) if *kind.text != "api_key" => {
                 (format!("authentication_type {:?}", *kind.text), "say so by --auth")
             }
+            (Some(_), None) if auth == Origin::Default && self.is_a_session() => (
+                "a session token (security_token_file, and no user of its own)".to_owned(),
+                "say --auth security_token, or --auth api_key if its key is an API key of DEFAULT's user",
+            ),
             _ => return Ok(()),
         };
         Err(ConfigError::new(&self.profile.place, Problem::OtherSignIn { kind, remedy }))
+    }
+
+    /// Whether the profile is as `oci session authenticate` writes it, which gives it no user: the one that it inherits
+    /// is not whose key this is. OCI's CLI signs with the two of them all the same, and OCI refuses that.
+    fn is_a_session(&self) -> bool {
+        let own = |key| self.profile.own.contains(key);
+        let variables = self.variables;
+        let said =
+            variables.user.is_some() || variables.key_file.is_some() || variables.key_content.is_some();
+        own("security_token_file") && own("key_file") && !own("user") && !said
+    }
+
+    /// A token that lies unused beside a key is told, as OCI's CLI does.
+    fn unused_token(&self) -> Option<String> {
+        let token =
+            self.entry("security_token_file").filter(|_| self.entry("authentication_type").is_none())?;
+        Some(format!("{}: is not used; --auth security_token uses it", token.place))
+    }
+
+    /// What was asked for by --auth beats the profile, as with OCI's CLI.
+    pub(super) fn unfollowed(&self, auth: &str) -> Option<String> {
+        let kind = self.entry("authentication_type").filter(|kind| *kind.text != auth)?;
+        Some(format!("{}: is {:?}, which --auth {auth} overrides", kind.place, *kind.text))
     }
 
     fn ocid(&self, part: Part<'_>, expected: &'static str) -> Result<Located<Ocid>, ConfigError> {
@@ -395,6 +421,7 @@ region=us-ashburn-1
 
         fn source(&self, profile: &str) -> Source {
             Source {
+                auth: Origin::Default,
                 config_file: Setting { value: self.path("config"), origin: Origin::Named("--config-file") },
                 profile: Setting { value: profile.to_owned(), origin: Origin::Named("OCI_CLI_PROFILE") },
                 home: Some(self.0.path().to_owned()),
@@ -402,7 +429,7 @@ region=us-ashburn-1
             }
         }
 
-        fn load(&self, config: impl AsRef<[u8]>, profile: &str) -> Result<ApiKey, Error> {
+        fn load(&self, config: impl AsRef<[u8]>, profile: &str) -> Result<Loaded, Error> {
             self.write("config", config);
             self.source(profile).load()
         }
@@ -431,9 +458,11 @@ region=us-ashburn-1
         }
     }
 
-    fn assert_whole(key: &ApiKey) {
+    fn assert_whole(key: &Loaded) {
         assert_eq!(key.credentials.identity().key_id, format!("{TENANCY}/{USER}/{FINGERPRINT}"));
-        assert_eq!((key.user.as_str(), key.tenancy.as_str()), (USER, TENANCY));
+        let owner = key.credentials.owner();
+        assert_eq!(owner.subject, Some(("user", USER.to_owned())));
+        assert_eq!(owner.tenancy.as_ref().map(Ocid::as_str), Some(TENANCY));
         assert_eq!(key.credentials.expires(), None);
     }
 
@@ -626,6 +655,39 @@ region=us-ashburn-1
         ]);
         let line = Home::new().refusal(b"[DEFAULT]\nuser=\xff", "DEFAULT");
         assert_eq!(line, "~/config (from --config-file): is not a text in UTF-8; save it as one");
+    }
+
+    /// As `oci session authenticate` leaves the file behind where there is a user's own profile already.
+    const SESSION: &str = "[session]\nfingerprint=be:ba:33:6a:e0:32:6e:6c:b6:13:40:59:31:02:eb:f7\n\
+        key_file=~/key.pem\ntenancy=ocid1.tenancy.oc1..aaaaaaaatesttenancy\nregion=fra\nsecurity_token_file=~/token\n";
+
+    #[test]
+    fn a_session_that_inherits_a_user_is_no_api_key_unless_that_was_said() {
+        let home = Home::new();
+        let session = format!("{GOOD}{SESSION}");
+        assert_eq!(
+            home.refusal(&session, "session"),
+            "~/config (from --config-file), profile session: asks to sign in by a session token \
+             (security_token_file, and no user of its own); say --auth security_token, or --auth api_key \
+             if its key is an API key of DEFAULT's user, or use a profile with an API key"
+        );
+        let said = Source { auth: Origin::Named("--auth"), ..home.source("session") };
+        let unused = ", security_token_file: is not used; --auth security_token uses it";
+        let loaded = said.load().unwrap();
+        assert!(matches!(&loaded.warnings[..], [one] if one.ends_with(unused)), "{:?}", loaded.warnings);
+        let mut variables = home.source("session");
+        variables.variables.user = Some(USER.to_owned());
+        assert_whole(&variables.load().unwrap());
+        for (config, profile) in [
+            (format!("{session}user={USER}\n"), "session"),
+            (format!("{session}authentication_type=api_key\n"), "session"),
+            (session.replace("key_file=~/key.pem\ntenancy", "tenancy"), "session"),
+            (format!("{GOOD}security_token_file=~/token\n[other]\nkey_file=~/key.pem\n"), "other"),
+            (format!("{GOOD}security_token_file=~/token\n"), "DEFAULT"),
+        ] {
+            let loaded = home.load(&config, profile).map_err(|error| home.line(&error));
+            assert_whole(&loaded.unwrap_or_else(|line| panic!("{config}: {line}")));
+        }
     }
 
     #[test]

@@ -27,6 +27,9 @@ impl From<ConfigError> for Error {
     fn from(error: ConfigError) -> Self {
         if matches!(error.problem, Problem::NotConfigured { .. }) {
             Self::NotConfigured(Arc::new(error))
+        } else if matches!(error.problem, Problem::Hangs { .. }) {
+            // Nobody has to change a setting before that goes away.
+            Self::Unavailable(Arc::new(error))
         } else {
             Self::InvalidConfiguration(Arc::new(error))
         }
@@ -57,6 +60,12 @@ pub enum Problem {
     /// A file of somebody else.
     #[error("may not be read by the user that this process runs as; change its owner or its mode")]
     Denied,
+    /// A read without an end, as from a mount whose server is gone.
+    #[error("has not been read to its end after {seconds} s; does the file system that it is on answer?")]
+    Hangs {
+        /// How long that was waited for.
+        seconds: u64,
+    },
     /// Any other failure to read.
     #[error("cannot be read: {0}")]
     Unreadable(io::ErrorKind),
@@ -158,6 +167,11 @@ pub enum Problem {
         /// As it was given.
         given: String,
     },
+    /// A path that is taken for the value itself.
+    #[error(
+        "looks like a path that does not begin with `/`, and is taken as the value itself; write the path in full"
+    )]
+    Relative,
     /// A file without certificates.
     #[error("holds no certificates in PEM; those of the cluster were expected")]
     NoCertificates,

@@ -78,13 +78,16 @@ pub(super) struct Entry {
 pub(super) struct Profile {
     pub(super) place: String,
     pub(super) entries: BTreeMap<&'static str, Entry>,
+    /// Those of the keys that it does not inherit.
+    pub(super) own: BTreeSet<&'static str>,
     pub(super) warnings: Vec<String>,
 }
 
 impl Profile {
     /// For who needs no file.
     pub(super) fn none() -> Self {
-        Self { place: "the environment".to_owned(), entries: BTreeMap::new(), warnings: Vec::new() }
+        let (entries, own) = (BTreeMap::new(), BTreeSet::new());
+        Self { place: "the environment".to_owned(), entries, own, warnings: Vec::new() }
     }
 
     /// Reads a profile of the file at `path`, which was given by `origin`.
@@ -105,12 +108,13 @@ impl Profile {
         let place = |profile: &str| format!("{file}, profile {profile}");
         let mut profile = Self { place: place(&name.value), ..Self::none() };
         profile.add(&place(DEFAULT), profiles.remove(DEFAULT).unwrap_or_default());
-        profile.add(&place(&name.value), own);
+        profile.own = profile.add(&place(&name.value), own);
         Ok(profile)
     }
 
-    /// Later values take the place of earlier ones.
-    fn add(&mut self, place: &str, values: Values) {
+    /// Later values take the place of earlier ones. Answers which keys these are.
+    fn add(&mut self, place: &str, values: Values) -> BTreeSet<&'static str> {
+        let mut added = BTreeSet::new();
         // The library's map has another order in each process.
         for (name, value) in values.into_iter().collect::<BTreeMap<_, _>>() {
             let known = KEYS.into_iter().find(|key| key.eq_ignore_ascii_case(&name));
@@ -118,6 +122,7 @@ impl Profile {
                 (Some(key), value) => {
                     let text = Zeroizing::new(value.unwrap_or_default());
                     self.entries.insert(key, Entry { text, place: format!("{place}, {key}") });
+                    added.insert(key);
                 }
                 (None, Some(_)) => {
                     self.warnings.push(format!("{place}, {}: is no known key and is ignored", shown(&name)));
@@ -127,6 +132,7 @@ impl Profile {
                 }
             }
         }
+        added
     }
 }
 

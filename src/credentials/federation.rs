@@ -98,7 +98,11 @@ impl Federation {
         let mut request =
             http::Request::post(place).body(body).map_err(|error| internal(error.to_string()))?;
         *request.headers_mut() = headers;
-        Ok((now, self.issuer.ask(place, request).await?))
+        let answered = self.issuer.ask(place, request).await?;
+        if let Some(date) = date(&answered) {
+            self.clock.note(date);
+        }
+        Ok((now, answered))
     }
 }
 

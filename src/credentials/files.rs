@@ -2,10 +2,16 @@
 //! person with an editor. What was read is compared with what is there now, by content: so neither a swapped
 //! symlink (Kubernetes' `..data`) nor a time stamp that stood still hides a change.
 
+use super::ConfigError;
 use super::Credentials;
 use super::Error;
 use super::FetchCredentials;
+use super::Loaded;
 use super::Problem;
+use super::jwt;
+use super::reader::PATIENCE;
+use super::reader::Reader;
+use super::reader::Unread;
 use sha2::Digest;
 use sha2::Sha256;
 use std::collections::BTreeMap;
@@ -18,54 +24,107 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
+use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// How often files are looked at.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
-
 /// Longer files hold no credential.
 const LONGEST: u64 = 1024 * 1024;
+
+/// How often files are read that are replaced while they are.
+const READINGS: u32 = 5;
+
+/// How files are watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    /// How often they are looked at.
+    pub look_again: Duration,
+}
+
+impl Default for Config {
+    /// Every two seconds.
+    fn default() -> Self {
+        Self { look_again: Duration::from_secs(2) }
+    }
+}
 
 /// A credential that is read from files and variables alone.
 pub trait ReadCredentials: fmt::Debug + Send + Sync + 'static {
     /// Reads it, all files by `files`.
-    fn read(&self, files: &Files) -> Result<Credentials, Error>;
+    fn read(&self, files: &Files) -> Result<Loaded, Error>;
 }
 
+/// What is done with what was read first, before it is used.
+pub type Settle = Box<dyn Fn(&Loaded) -> Result<(), Error> + Send + Sync>;
+
 /// Reads a credential anew when one of its files has changed.
-#[derive(Debug)]
 pub struct Found<S> {
     source: Arc<S>,
     files: Files,
+    reader: Reader,
+    config: Config,
+    first: Arc<First>,
+}
+
+/// The first reading, and whether it has been used.
+struct First {
+    settle: Settle,
+    settled: OnceLock<()>,
 }
 
 impl<S> Found<S> {
     /// A credential that `source` reads.
-    pub fn new(source: S) -> Self {
-        Self { source: Arc::new(source), files: Files::default() }
+    pub fn new(source: S, config: Config) -> Self {
+        Self::settling(source, config, Box::new(|_loaded| Ok(())))
+    }
+
+    /// The same. Until `settle` has taken what was read first there is no credential.
+    pub fn settling(source: S, config: Config, settle: Settle) -> Self {
+        let first = Arc::new(First { settle, settled: OnceLock::new() });
+        Self { source: Arc::new(source), files: Files::default(), reader: Reader::default(), config, first }
     }
 }
 
 impl<S: ReadCredentials> FetchCredentials for Found<S> {
     async fn fetch(&self) -> Result<Credentials, Error> {
         let (source, files) = (Arc::clone(&self.source), self.files.clone());
-        let read = tokio::task::spawn_blocking(move || {
-            files.forget();
-            source.read(&files)
+        let first = Arc::clone(&self.first);
+        let read = self.reader.run(move || {
+            let loaded = files.at_rest(|files| source.read(files))?;
+            if first.settled.get().is_none() {
+                (first.settle)(&loaded)?;
+                let _ = first.settled.set(());
+            }
+            Ok(loaded.credentials)
         });
-        read.await.unwrap_or_else(|panicked| Err(Error::Unexpected(Arc::new(panicked))))
+        read.await.unwrap_or_else(|unread| Err(self.files.unread(&unread)))
     }
 
     async fn changed(&self) {
-        self.files.changed().await;
+        self.files.changed(&self.reader, self.config).await;
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Found<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Found")
+            .field("source", &self.source)
+            .field("files", &self.files)
+            .finish_non_exhaustive()
     }
 }
 
 /// The files that were read, with what was in them.
 #[derive(Clone, Default)]
-pub struct Files(Arc<Mutex<BTreeMap<PathBuf, Content>>>);
+pub struct Files(Arc<Mutex<Seen>>);
+
+#[derive(Default)]
+struct Seen {
+    contents: BTreeMap<PathBuf, Content>,
+    /// The one that is being read.
+    open: Option<PathBuf>,
+}
 
 /// The hash of a file's content, or why it has none.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -77,42 +136,78 @@ enum Content {
 impl Files {
     /// Reads a text, and remembers it.
     pub(super) fn read_text(&self, path: &Path) -> Result<Zeroizing<String>, Problem> {
-        let bytes = read(path);
-        self.seen().insert(path.to_owned(), Content::of(&bytes));
+        let bytes = self.read(path);
+        self.seen().contents.insert(path.to_owned(), Content::of(&bytes));
         let bytes = bytes?;
         let text = std::str::from_utf8(&bytes).map_err(|_| Problem::NotText)?;
         Ok(Zeroizing::new(text.to_owned()))
     }
 
-    fn forget(&self) {
-        self.seen().clear();
+    /// What `reading` makes of files none of which is replaced meanwhile: a key and a token that are read one after the
+    /// other are of one time, or they are read again.
+    fn at_rest<T>(&self, reading: impl Fn(&Self) -> T) -> T {
+        for _ in 1..READINGS {
+            self.forget();
+            let read = reading(self);
+            if !self.differ() {
+                return read;
+            }
+        }
+        self.forget();
+        reading(self)
     }
 
-    /// Ends when a file is not as it was when it was read.
-    pub(super) async fn changed(&self) {
+    fn forget(&self) {
+        self.seen().contents.clear();
+    }
+
+    /// Ends when a file is not as it was when it was read, or cannot be looked at.
+    async fn changed(&self, reader: &Reader, config: Config) {
         loop {
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(config.look_again).await;
             let files = self.clone();
-            let compared = tokio::task::spawn_blocking(move || files.differ());
-            if compared.await.unwrap_or(true) {
+            if reader.run(move || files.differ()).await.unwrap_or(true) {
                 return;
             }
         }
     }
 
     fn differ(&self) -> bool {
-        let seen = self.seen().clone();
-        seen.iter().any(|(path, content)| Content::of(&read(path)) != *content)
+        let seen = self.seen().contents.clone();
+        seen.iter().any(|(path, content)| Content::of(&self.read(path)) != *content)
     }
 
-    fn seen(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Content>> {
+    fn read(&self, path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+        self.seen().open = Some(path.to_owned());
+        let read = read(path);
+        self.seen().open = None;
+        read
+    }
+
+    /// Why nothing was read.
+    pub(super) fn unread(&self, unread: &Unread) -> Error {
+        match (unread, self.seen().open.as_deref()) {
+            (Unread::Hangs, Some(path)) => {
+                ConfigError::new(jwt::shown_path(path), Problem::Hangs { seconds: PATIENCE.as_secs() }).into()
+            }
+            (Unread::Hangs, None) => {
+                let line = format!("the credential was not read within {} s", PATIENCE.as_secs());
+                Error::Unavailable(Arc::new(io::Error::other(line)))
+            }
+            (Unread::Panicked, _) => {
+                Error::Unexpected(Arc::new(io::Error::other("reading it failed by a fault of this program")))
+            }
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Files {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.seen().keys()).finish()
+        f.debug_set().entries(self.seen().contents.keys()).finish()
     }
 }
 
@@ -152,7 +247,9 @@ mod tests {
     /// How long until a change is seen, if it is.
     async fn seen(files: &Files) -> Option<Duration> {
         let began = Instant::now();
-        let seen = tokio::time::timeout(Duration::from_secs(10), files.changed()).await;
+        let reader = Reader::default();
+        let changed = files.changed(&reader, Config::default());
+        let seen = tokio::time::timeout(Duration::from_secs(10), changed).await;
         seen.ok().map(|()| began.elapsed())
     }
 
@@ -192,6 +289,27 @@ mod tests {
         fs::rename(at("..data_tmp"), at("..data")).unwrap();
         assert!(seen(&files).await.is_some());
         assert_eq!(files.read_text(&at("key")).unwrap().as_str(), "two");
+    }
+
+    /// Two files that are read one after the other, between which both are replaced as often as this says.
+    #[test]
+    fn files_that_are_replaced_while_they_are_read_are_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (token, key) = (dir.path().join("token"), dir.path().join("key"));
+        let write = |number: u32| [&token, &key].map(|path| fs::write(path, number.to_string()).unwrap());
+        for (replaced, expected) in [(0, true), (1, true), (READINGS - 1, true), (READINGS, false)] {
+            let number = std::cell::Cell::new(0);
+            write(0);
+            let (token, key) = Files::default().at_rest(|files| {
+                let token = files.read_text(&token).unwrap();
+                if number.get() < replaced {
+                    number.set(number.get() + 1);
+                    write(number.get());
+                }
+                (token, files.read_text(&key).unwrap())
+            });
+            assert_eq!(token == key, expected, "replaced {replaced} times: {token:?} {key:?}");
+        }
     }
 
     #[test]

@@ -58,11 +58,13 @@ impl Imds {
 
     /// Certificates and key, as they are now: OCI replaces them while the instance runs.
     pub(super) async fn leaf(&self) -> Result<Leaf, IssuerError> {
-        let (certificate, key, intermediate) = tokio::try_join!(
+        // Together, and what fails is told in this order: a service that is down is the same news each time.
+        let (certificate, key, intermediate) = tokio::join!(
             self.get("/identity/cert.pem"),
             self.get("/identity/key.pem"),
             self.get("/identity/intermediate.pem")
-        )?;
+        );
+        let (certificate, key, intermediate) = (certificate?, key?, intermediate?);
         let read = |(place, text): &(String, Zeroizing<String>)| {
             Certificate::read(text).map_err(|error| wrong(place, IssuerProblem::Certificate(error)))
         };

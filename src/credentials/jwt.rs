@@ -22,6 +22,9 @@ pub enum JwtError {
     /// No text at all.
     #[error("is empty, a token was expected")]
     Empty,
+    /// A key in a token's place.
+    #[error("is a key, a token was expected")]
+    Key,
     /// More than one line, or word.
     #[error("has a line break or a space inside: one token on one line was expected")]
     Space,
@@ -34,6 +37,12 @@ pub enum JwtError {
     /// Claims without an end.
     #[error("is a JWT without the claim `exp`: nobody knows how long it lasts")]
     NoExpiry,
+    /// An end of another kind.
+    #[error("is a JWT whose claim `exp` is {found}, and no time in seconds since 1970")]
+    WrongExpiry {
+        /// What it is.
+        found: &'static str,
+    },
     /// A token of the past.
     #[error("is a token that expired at {at}")]
     Expired {
@@ -55,14 +64,15 @@ impl Claims {
         if token.is_empty() {
             return Err(JwtError::Empty);
         }
+        if token.starts_with("-----BEGIN ") {
+            return Err(JwtError::Key);
+        }
         if token.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err(JwtError::Space);
         }
         let claims = payload(token).ok_or(JwtError::NotJwt)?;
         let claims: Map<String, Value> = serde_json::from_slice(&claims).map_err(|_| JwtError::NoClaims)?;
-        let seconds =
-            claims.get("exp").and_then(Value::as_f64).filter(|seconds| (0.0..LAST).contains(seconds));
-        let expires = UNIX_EPOCH + Duration::from_secs_f64(seconds.ok_or(JwtError::NoExpiry)?);
+        let expires = expiry(claims.get("exp"))?;
         if expires <= now {
             return Err(JwtError::Expired { at: shown(expires) });
         }
@@ -88,6 +98,25 @@ impl Claims {
         };
         decode(jwk.get("n")?.as_str()?)
     }
+}
+
+/// RFC 7519: seconds since 1970, with or without a fraction.
+fn expiry(exp: Option<&Value>) -> Result<SystemTime, JwtError> {
+    let found = match exp {
+        None => return Err(JwtError::NoExpiry),
+        Some(Value::Number(seconds)) => {
+            match seconds.as_f64().filter(|seconds| (0.0..LAST).contains(seconds)) {
+                Some(seconds) => return Ok(UNIX_EPOCH + Duration::from_secs_f64(seconds)),
+                None => "a number out of range",
+            }
+        }
+        Some(Value::String(_)) => "a text",
+        Some(Value::Null) => "null",
+        Some(Value::Bool(_)) => "true or false",
+        Some(Value::Array(_)) => "a list",
+        Some(Value::Object(_)) => "an object",
+    };
+    Err(JwtError::WrongExpiry { found })
 }
 
 /// A time as people read it.
@@ -162,6 +191,7 @@ pub(super) mod tests {
         let good = with(serde_json::json!({"exp": 1_900_000_060}));
         for (text, expected) in [
             (String::new(), "is empty"),
+            ("-----BEGIN PRIVATE KEY-----\nsecret\n".to_owned(), "is a key, a token was expected"),
             ("not a token".to_owned(), "has a line break or a space inside"),
             (good.replace('.', ".\n"), "has a line break or a space inside"),
             ("secret".to_owned(), "is not a JWT"),
@@ -170,9 +200,17 @@ pub(super) mod tests {
             (token(&Value::Null).replace('.', ".!"), "is not a JWT"),
             (with(serde_json::json!([1])), "is a JWT whose claims cannot be read"),
             (with(serde_json::json!({})), "is a JWT without the claim `exp`"),
-            (with(serde_json::json!({"exp": "soon"})), "is a JWT without the claim `exp`"),
-            (with(serde_json::json!({"exp": 1e300})), "is a JWT without the claim `exp`"),
-            (with(serde_json::json!({"exp": -1})), "is a JWT without the claim `exp`"),
+            (
+                with(serde_json::json!({"exp": "secret"})),
+                "is a JWT whose claim `exp` is a text, and no time in seconds",
+            ),
+            (with(serde_json::json!({"exp": "1900000060"})), "is a JWT whose claim `exp` is a text,"),
+            (with(serde_json::json!({"exp": null})), "is a JWT whose claim `exp` is null,"),
+            (with(serde_json::json!({"exp": true})), "is a JWT whose claim `exp` is true or false,"),
+            (with(serde_json::json!({"exp": [1]})), "is a JWT whose claim `exp` is a list,"),
+            (with(serde_json::json!({"exp": {}})), "is a JWT whose claim `exp` is an object,"),
+            (with(serde_json::json!({"exp": 1e300})), "is a JWT whose claim `exp` is a number out of range,"),
+            (with(serde_json::json!({"exp": -1})), "is a JWT whose claim `exp` is a number out of range,"),
             (
                 with(serde_json::json!({"exp": 1_900_000_000})),
                 "is a token that expired at 2030-03-17T17:46:40Z",

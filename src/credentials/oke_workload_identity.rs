@@ -15,6 +15,7 @@ use super::issuer::IssuerProblem;
 use super::issuer::wrong;
 use super::jwt;
 use super::jwt::Claims;
+use super::reader::Reader;
 use super::session_key;
 use crate::clock::Clock;
 use crate::signature::PrivateKey;
@@ -46,6 +47,8 @@ pub struct OkeWorkloadIdentity {
     settings: WorkloadSettings,
     user_agent: String,
     clock: Clock,
+    files: Files,
+    reader: Reader,
 }
 
 /// What is mounted into the pod, as it is now: the token, and a client that trusts the certificates.
@@ -63,7 +66,7 @@ struct Body {
 impl OkeWorkloadIdentity {
     /// Asks the cluster under the name `user_agent`.
     pub fn new(settings: WorkloadSettings, user_agent: String, clock: Clock) -> Self {
-        Self { settings, user_agent, clock }
+        Self { settings, user_agent, clock, files: Files::default(), reader: Reader::default() }
     }
 
     /// Where the service account's token stands.
@@ -73,12 +76,13 @@ impl OkeWorkloadIdentity {
 
     async fn mounted(&self) -> Result<Mounted, Error> {
         let (settings, user_agent) = (self.settings.clone(), self.user_agent.clone());
-        let read = tokio::task::spawn_blocking(move || {
-            let issuer = issuer(&settings.certificate, user_agent)?;
-            Ok(Mounted { issuer, token: text(&settings.token, TOKEN)? })
+        let files = self.files.clone();
+        let read = self.reader.run(move || {
+            let issuer = issuer(&files, &settings.certificate, user_agent)?;
+            Ok(Mounted { issuer, token: text(&files, &settings.token, TOKEN)? })
         });
         let mounted: Result<Mounted, ConfigError> =
-            read.await.map_err(|panicked| Error::Unexpected(Arc::new(panicked)))?;
+            read.await.map_err(|unread| self.files.unread(&unread))?;
         let mounted = mounted?;
         let checked = Claims::read(mounted.token.trim(), self.clock.now());
         checked.map_err(|error| ConfigError::new(self.place(), Problem::Token { error, remedy: KUBELET }))?;
@@ -135,16 +139,16 @@ fn token(body: &[u8]) -> Option<Zeroizing<String>> {
 }
 
 /// A client for one exchange: the certificates may be others at the next.
-fn issuer(certificate: &Path, user_agent: String) -> Result<Issuer, ConfigError> {
-    let trust = Trust::Bundle(text(certificate, CERTIFICATE)?.as_bytes().to_vec());
+fn issuer(files: &Files, certificate: &Path, user_agent: String) -> Result<Issuer, ConfigError> {
+    let trust = Trust::Bundle(text(files, certificate, CERTIFICATE)?.as_bytes().to_vec());
     let http = Client::new(&Config { trust, proxy: None, user_agent });
     let http =
         http.map_err(|_unfit| ConfigError::new(place(certificate, CERTIFICATE), Problem::NoCertificates))?;
     Ok(Issuer { http: Arc::new(http), timeout: TIMEOUT, unreached: UNREACHED, refused })
 }
 
-fn text(path: &Path, origin: &str) -> Result<Zeroizing<String>, ConfigError> {
-    Files::default().read_text(path).map_err(|problem| ConfigError::new(place(path, origin), problem))
+fn text(files: &Files, path: &Path, origin: &str) -> Result<Zeroizing<String>, ConfigError> {
+    files.read_text(path).map_err(|problem| ConfigError::new(place(path, origin), problem))
 }
 
 fn place(path: &Path, origin: &str) -> String {

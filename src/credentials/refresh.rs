@@ -19,7 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// What one fetch may take. A source that hangs and comes back is asked again no later than this.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
-/// The pause after a first failure, from beginning to beginning; each further one is twice as long.
+/// The longest pause after a first failure, from beginning to beginning; each further one may be twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The least pause from an end to the next beginning.
@@ -79,6 +79,8 @@ struct Held {
 struct Wanted {
     past: u64,
     forced: Option<Instant>,
+    /// The number of the fetch that OCI's last refusal asked for.
+    refused: Option<u64>,
 }
 
 /// What a look at the state tells.
@@ -198,7 +200,8 @@ impl Shared {
             }
             granted = wanted.forced.is_none_or(|forced| now.duration_since(forced) >= FORCE_AGAIN);
             if granted {
-                *wanted = Wanted { past: ended.saturating_add(1), forced: Some(now) };
+                let next = ended.saturating_add(1);
+                *wanted = Wanted { past: next, forced: Some(now), refused: Some(next) };
             }
             granted
         });
@@ -213,7 +216,7 @@ impl Shared {
 
     /// Takes note of how a fetch ended. Answers how many have.
     fn note(&self, fetched: Result<Held, Error>) -> u64 {
-        self.tell(fetched.as_ref().err());
+        self.tell(fetched.as_ref());
         let mut ended = 0;
         self.state.send_modify(|state| {
             state.ended = state.ended.saturating_add(1);
@@ -229,20 +232,27 @@ impl Shared {
         ended
     }
 
-    /// Says in the log what has changed by that: nobody else writes the state, and nobody waits for the log.
-    fn tell(&self, error: Option<&Error>) {
-        let (trouble, kept, is_first) = {
+    /// Says in the log what changes by that: nobody else writes the state, and nobody waits for the log.
+    fn tell(&self, fetched: Result<&Held, &Error>) {
+        let (trouble, held, number) = {
             let state = self.state.borrow();
-            let kept = state.held.as_ref().is_some_and(|held| held.is_good(&self.clock));
-            (state.trouble.as_ref().map(Error::line), kept, state.ended == 0)
+            (state.trouble.as_ref().map(Error::line), state.held.clone(), state.ended.saturating_add(1))
         };
-        match (trouble, error) {
-            (Some(_), None) => tracing::info!("the credential can be refreshed again"),
-            (None, None) => {}
+        let held = held.as_ref();
+        match (trouble, fetched) {
+            (Some(_), Ok(_)) => tracing::info!("the credential can be refreshed again"),
+            (None, Ok(new)) => {
+                let replaced = held.is_some_and(|held| !Arc::ptr_eq(&held.credentials, &new.credentials));
+                // Once, however many calls were refused together.
+                if replaced && self.wanted.borrow().refused == Some(number) {
+                    tracing::warn!("OCI refused the credential: signing with another");
+                }
+            }
             // What is tried every few seconds is said once, and a wrong setting by whoever starts with it.
-            (Some(said), Some(error)) if said == error.line() => {}
-            (None, Some(error)) if is_first && error.is_setting() => {}
-            (_, Some(error)) => {
+            (Some(said), Err(error)) if said == error.line() => {}
+            (None, Err(error)) if number == 1 && error.is_setting() => {}
+            (_, Err(error)) => {
+                let kept = held.is_some_and(|held| held.is_good(&self.clock));
                 tracing::warn!(kept, "the credential could not be refreshed: {}", error.line());
             }
         }
@@ -323,7 +333,9 @@ async fn keep<S: FetchCredentials>(source: Arc<S>, shared: Arc<Shared>) {
             Err(error) => {
                 shared.note(Err(error));
                 let soonest = Instant::now() + SHORTEST_PAUSE;
-                tokio::time::sleep_until(soonest.max(began + pause)).await;
+                // Shorter by chance, and never longer: replicas that lost one source together do not come back together.
+                let shortened = pause.mul_f64(rand::random_range(0.5..1.0));
+                tokio::time::sleep_until(soonest.max(began + shortened)).await;
                 pause = LONGEST_PAUSE.min(pause * 2);
             }
         }
@@ -561,6 +573,32 @@ mod tests {
                     back.elapsed()
                 );
             }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn replicas_that_lost_one_source_together_ask_it_at_times_of_their_own() {
+        let mut times: Vec<Vec<Duration>> = Vec::new();
+        for _replica in 0..8 {
+            let (rig, began) = (rig(&[Act::Fail]), Instant::now());
+            let mut asked = Vec::new();
+            while asked.len() < 8 {
+                while rig.asked() <= u64::try_from(asked.len()).unwrap() {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                asked.push(began.elapsed());
+            }
+            times.push(asked);
+        }
+        for asked in 1..8 {
+            let mut at: Vec<_> = times.iter().map(|times| times[asked]).collect();
+            at.sort();
+            at.dedup();
+            assert!(at.len() > 4, "the retry {asked} of eight replicas: {at:?}");
+        }
+        for replica in &times {
+            let pauses = replica.windows(2).map(|pair| pair[1] - pair[0]);
+            assert!(pauses.into_iter().all(|pause| pause <= LONGEST_PAUSE + FIRST_PAUSE), "{replica:?}");
         }
     }
 

@@ -5,6 +5,7 @@ use super::ConfigError;
 use super::Credentials;
 use super::Error;
 use super::Files;
+use super::Loaded;
 use super::Owner;
 use super::PemError;
 use super::Problem;
@@ -70,8 +71,8 @@ impl ResourcePrincipal {
         [place(RPST, rpst.as_ref()), place(PRIVATE_PEM, private_pem.as_ref())]
     }
 
-    fn read_principal(&self, files: &Files) -> Result<Credentials, ConfigError> {
-        let PrincipalVariables { version, rpst, private_pem, passphrase, region: _ } = &self.variables;
+    fn read_principal(&self, files: &Files) -> Result<Loaded, ConfigError> {
+        let PrincipalVariables { version, rpst, private_pem, passphrase, region } = &self.variables;
         match version.as_deref().map(str::trim) {
             Some("2.2") => {}
             Some(other) => {
@@ -96,12 +97,14 @@ impl ResourcePrincipal {
         let subject = ["res_id", "opc-resource", "sub"].iter().find_map(|name| claims.text(name));
         let subject = subject.map(|subject| ("resource", subject.to_owned()));
         let owner = Owner { tenancy: claims.tenancy(), subject };
-        Ok(Credentials::new(format!("ST${bare}"), private, Some(claims.expires)).of(owner))
+        let credentials = Credentials::new(format!("ST${bare}"), private, Some(claims.expires)).of(owner);
+        let places = vec![(RPST, token.place)];
+        Ok(Loaded { credentials, region: region.clone(), warnings: Vec::new(), places, key: key.place })
     }
 }
 
 impl ReadCredentials for ResourcePrincipal {
-    fn read(&self, files: &Files) -> Result<Credentials, Error> {
+    fn read(&self, files: &Files) -> Result<Loaded, Error> {
         Ok(self.read_principal(files)?)
     }
 }
@@ -123,6 +126,7 @@ fn read(
     };
     let text = match path(value) {
         Some(path) => files.read_text(path).map_err(|problem| ConfigError::new(&place, problem))?,
+        None if is_relative(variable, value) => return Err(ConfigError::new(&place, Problem::Relative)),
         None => value.clone(),
     };
     Ok(Material { text, place })
@@ -135,6 +139,11 @@ fn place(variable: &str, value: Option<&Zeroizing<String>>) -> String {
         Some(path) => format!("{} ({variable})", path.display()),
         None => variable.to_owned(),
     }
+}
+
+/// Neither a token nor a key in PEM looks like that; a passphrase may.
+fn is_relative(variable: &str, value: &str) -> bool {
+    variable != PASSPHRASE && value.contains('/') && !value.contains("-----")
 }
 
 fn path(value: &str) -> Option<&Path> {
@@ -188,7 +197,7 @@ mod tests {
             principal("2.2", &rpst, &key, &passphrase),
             principal("2.2", &rpst, &key, "correct horse"),
         ] {
-            let credentials = principal.read(&Files::default()).unwrap();
+            let credentials = principal.read(&Files::default()).unwrap().credentials;
             assert_eq!(credentials.identity().key_id, format!("ST${}", good()));
             let owner = credentials.owner();
             assert_eq!(owner.tenancy.as_ref().unwrap().as_str(), "ocid1.tenancy.oc1..a");
@@ -219,6 +228,14 @@ mod tests {
             (
                 principal("2.2", "/none", &key, ""),
                 "/none (OCI_RESOURCE_PRINCIPAL_RPST): does not exist; correct the path",
+            ),
+            (
+                principal("2.2", "run/rpst", &key, ""),
+                "OCI_RESOURCE_PRINCIPAL_RPST: looks like a path that does not begin with `/`, and is taken as",
+            ),
+            (
+                principal("2.2", &good, "./key.pem", ""),
+                "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM: looks like a path that does not begin with `/`",
             ),
             (principal("2.2", "rpst", &key, ""), "OCI_RESOURCE_PRINCIPAL_RPST: is not a JWT: "),
             (

@@ -8,6 +8,7 @@ use super::Files;
 use super::Owner;
 use super::Problem;
 use super::ReadCredentials;
+use super::api_key::Loaded;
 use super::api_key::Source;
 use super::jwt;
 use super::jwt::Claims;
@@ -26,28 +27,8 @@ pub struct SecurityToken {
     pub clock: Clock,
 }
 
-/// A session token that is whole and right as far as can be known without asking OCI.
-#[derive(Debug)]
-pub struct Session {
-    /// What requests are signed with.
-    pub credentials: Credentials,
-    /// The profile's region.
-    pub region: Option<String>,
-    /// What is not wrong but should be known, a line each.
-    pub warnings: Vec<String>,
-    /// Where each value stood: its name, and a description of the place.
-    pub places: Vec<(&'static str, String)>,
-    /// Where the key stood: a file or a variable.
-    pub key: String,
-}
-
 impl SecurityToken {
-    /// Puts the credential together and checks all that can be checked without OCI.
-    pub fn load(&self) -> Result<Session, Error> {
-        Ok(self.read_session(&Files::default())?)
-    }
-
-    fn read_session(&self, files: &Files) -> Result<Session, ConfigError> {
+    fn read_session(&self, files: &Files) -> Result<Loaded, ConfigError> {
         let variables = &self.source.variables;
         let parts = self.source.parts(files, variables.missing_of([variables.security_token_file()]))?;
         let named = parts.find(variables.security_token_file())?;
@@ -68,17 +49,19 @@ impl SecurityToken {
         let region = parts.region()?;
         let mut places = vec![("security_token_file", named.place), ("key_file", key.setting)];
         places.extend(region.as_ref().map(|region| ("region", region.place.clone())));
+        let unfollowed = parts.unfollowed("security_token");
         let mut warnings = parts.profile.warnings;
+        warnings.extend(unfollowed);
         warnings.extend(key.warning);
         let credentials = Credentials::new(format!("ST${token}"), key.value, Some(claims.expires)).of(owner);
         let region = region.map(|region| region.value);
-        Ok(Session { credentials, region, warnings, places, key: key.stands })
+        Ok(Loaded { credentials, region, warnings, places, key: key.stands })
     }
 }
 
 impl ReadCredentials for SecurityToken {
-    fn read(&self, files: &Files) -> Result<Credentials, Error> {
-        Ok(self.read_session(files)?.credentials)
+    fn read(&self, files: &Files) -> Result<Loaded, Error> {
+        Ok(self.read_session(files)?)
     }
 }
 
@@ -110,6 +93,7 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use serde_json::json;
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
     use std::sync::Arc;
     use std::time::Duration;
     use std::time::UNIX_EPOCH;
@@ -133,11 +117,13 @@ mod tests {
 
         fn write(&self, name: &str, content: &str) {
             fs::write(self.0.path().join(name), content).unwrap();
+            fs::set_permissions(self.0.path().join(name), fs::Permissions::from_mode(0o600)).unwrap();
         }
 
-        fn load(&self, token: &str) -> Result<Session, String> {
+        fn load(&self, token: &str) -> Result<Loaded, String> {
             self.write("token", token);
             let source = Source {
+                auth: Origin::Named("--auth"),
                 config_file: Setting {
                     value: self.0.path().join("config"),
                     origin: Origin::Named("--config-file"),
@@ -148,7 +134,7 @@ mod tests {
             };
             let now = UNIX_EPOCH + Duration::from_secs(1_900_000_000);
             let clock = Clock::with_source(Arc::new(move || now));
-            let session = SecurityToken { source, clock }.load();
+            let session = SecurityToken { source, clock }.read(&Files::default());
             session.map_err(|error| error.line().replace(self.0.path().to_str().unwrap(), "~"))
         }
     }
@@ -187,6 +173,11 @@ mod tests {
             assert!(line.ends_with(REMEDY) && !line.contains('\n'), "{line}");
         }
         let home = Home::new();
+        home.write("config", &format!("{CONFIG}authentication_type=instance_principal\n"));
+        let warnings = home.load(&token(&good)).unwrap().warnings;
+        let unfollowed =
+            "authentication_type: is \"instance_principal\", which --auth security_token overrides";
+        assert!(matches!(&warnings[..], [one] if one.contains(unfollowed)), "{warnings:?}");
         home.write("config", &CONFIG.replace("security_token_file", "other"));
         let line = home.load(&token(&good)).unwrap_err();
         assert!(

@@ -130,6 +130,9 @@ impl Caller {
         let Signed { http, signed_at, credentials } = signed;
         let limits = Limits { timeout: timeout.min(self.attempt_timeout), max_body: request.max_answer };
         let (head, body) = self.http.send(http, limits).await.map_err(Cause::Transport)?.into_parts();
+        if let Some(date) = date(&head.headers) {
+            self.clock.note(date);
+        }
         let cause = match self.classify(operation, head.status, &head.headers, body) {
             Ok(value) => {
                 return Ok(Answer {
@@ -152,11 +155,7 @@ impl Caller {
     /// Whether there is another credential, now that OCI refused this one and the clock was not the reason.
     pub(super) async fn renew(&self, refused: &Arc<Credentials>) -> bool {
         let renewed = tokio::time::timeout(self.attempt_timeout, self.credentials.renew(refused)).await;
-        let is_renewed = matches!(renewed, Ok(Some(_)));
-        if is_renewed {
-            tracing::warn!("OCI refused the credential: signing with another");
-        }
-        is_renewed
+        matches!(renewed, Ok(Some(_)))
     }
 
     fn sign(

@@ -43,6 +43,7 @@ use deadline::Deadline;
 use flights::Flights;
 use http::HeaderValue;
 use jiff::SignedDuration;
+use probe::Knock;
 use probe::Probe;
 use request_id::RequestId;
 use std::num::NonZeroUsize;
@@ -197,6 +198,11 @@ impl Client {
 
     /// A harmless signed request.
     pub async fn probe(&self, input: Probe, call: Call) -> Result<(), Error> {
+        self.read(input, call).await.map(|_nothing| ())
+    }
+
+    /// The same for who does not know the tenancy. The answer is an error at best: 404.
+    pub async fn knock(&self, input: Knock, call: Call) -> Result<(), Error> {
         self.read(input, call).await.map(|_nothing| ())
     }
 }

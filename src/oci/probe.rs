@@ -1,8 +1,9 @@
-//! A harmless signed request: is the credential accepted, and may it see backups?
+//! Harmless signed requests: is the credential accepted, and may it see backups?
 
 use super::operation::Operation;
 use super::request::Request;
 use crate::ocid::Ocid;
+use crate::ocid::ParseOcidError;
 use serde::de::IgnoredAny;
 
 /// `GET /volumeBackups?compartmentId=…&limit=1`: changes nothing and returns next to nothing.
@@ -24,5 +25,30 @@ impl Operation for Probe {
 
     fn subject(&self) -> &Ocid {
         &self.compartment_id
+    }
+}
+
+/// `GET /volumeBackups/{id}` of a backup that nobody has, for who does not know the tenancy: OCI answers 404 to whoever it
+/// knows, and 401 to others.
+#[derive(Debug, Clone)]
+pub struct Knock(Ocid);
+
+impl Knock {
+    /// Asks for a backup that nobody has.
+    pub fn new() -> Result<Self, ParseOcidError> {
+        Ocid::parse("ocid1.volumebackup.oc1..nobodyhasabackupofthisname").map(Self)
+    }
+}
+
+impl Operation for Knock {
+    const NAME: &'static str = "GetVolumeBackup";
+    type Output = IgnoredAny;
+
+    fn request(&self) -> Result<Request, serde_json::Error> {
+        Ok(Request::read(format!("/volumeBackups/{}", self.0)))
+    }
+
+    fn subject(&self) -> &Ocid {
+        &self.0
     }
 }

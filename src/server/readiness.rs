@@ -4,6 +4,7 @@ use crate::credentials::Credentials;
 use crate::credentials::ProvideCredentials;
 use crate::oci;
 use crate::oci::Standing;
+use crate::oci::probe::Knock;
 use crate::oci::probe::Probe;
 use crate::pb::backup_service_server::BackupServiceServer;
 use crate::rpc;
@@ -151,12 +152,13 @@ fn told(error: &dyn std::error::Error) -> String {
         .fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
 }
 
-/// Asks OCI for something harmless; the answer shows in the client's standing. A credential that names no tenancy
-/// leaves that to the calls.
+/// Asks OCI for something harmless; the answer shows in the client's standing.
 async fn probe(client: &oci::Client, held: &Credentials) {
     if let Some(tenancy) = &held.owner().tenancy {
         let probe = Probe { compartment_id: tenancy.clone() };
         let _ = client.probe(probe, oci::Call::default()).await;
+    } else if let Ok(knock) = Knock::new() {
+        let _ = client.knock(knock, oci::Call::default()).await;
     }
 }
 
@@ -225,15 +227,21 @@ mod tests {
         PrivateKey::from_pkcs8(der.as_ref()).unwrap()
     }
 
-    fn credential() -> Credentials {
-        let tenancy = Some(Ocid::parse("ocid1.tenancy.oc1..a").unwrap());
+    fn credential(tenancy: Option<&str>) -> Credentials {
+        let tenancy = tenancy.map(|tenancy| Ocid::parse(tenancy).unwrap());
         let owner = Owner { tenancy, subject: None };
         Credentials::new("tenancy/user/fingerprint".to_owned(), key(), None).of(owner)
     }
 
+    const TENANCY: Option<&str> = Some("ocid1.tenancy.oc1..a");
+
     /// Follows a credential that comes after so many failures and that OCI refuses so often.
-    async fn followed(failures: u32, refusals: u32) -> (watch::Receiver<State>, oci::Client) {
-        let credentials = Arc::new(credential());
+    async fn followed(
+        tenancy: Option<&str>,
+        failures: u32,
+        refusals: u32,
+    ) -> (watch::Receiver<State>, oci::Client) {
+        let credentials = Arc::new(credential(tenancy));
         let credentials = Arc::new(Late { failures: AtomicU32::new(failures), credentials });
         let endpoint = Endpoint::parse(ENDPOINT).unwrap();
         let regions = Regions::new(Sources::default());
@@ -251,7 +259,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_source_without_a_credential_is_asked_every_second_and_its_words_are_told() {
         let began = Instant::now();
-        let (mut state, _client) = followed(3, 0).await;
+        let (mut state, _client) = followed(TENANCY, 3, 0).await;
         let told = state.wait_for(|state| *state != State::Loading { said: None }).await.unwrap().to_string();
         assert_eq!(told, "not ready: no credential: the issuer of the credential did not answer: no route");
         state.wait_for(|state| *state == State::Ready).await.unwrap();
@@ -261,13 +269,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn oci_is_asked_every_ten_seconds_whether_it_takes_a_refused_credential_again() {
         // The one that shows it, and three probes: at once, after ten and after twenty seconds.
-        let (mut state, client) = followed(0, 4).await;
-        state.wait_for(|state| *state == State::Ready).await.unwrap();
-        probe(&client, &credential()).await;
-        state.wait_for(|state| *state == State::Refused).await.unwrap();
-        let began = Instant::now();
-        state.wait_for(|state| *state == State::Ready).await.unwrap();
-        assert_eq!(began.elapsed().as_secs(), 30);
+        for tenancy in [TENANCY, None] {
+            let (mut state, client) = followed(tenancy, 0, 4).await;
+            state.wait_for(|state| *state == State::Ready).await.unwrap();
+            probe(&client, &credential(tenancy)).await;
+            state.wait_for(|state| *state == State::Refused).await.unwrap();
+            let began = Instant::now();
+            let ready = state.wait_for(|state| *state == State::Ready);
+            let ready = tokio::time::timeout(Duration::from_secs(60), ready).await;
+            assert!(ready.is_ok(), "{tenancy:?}: OCI is not asked");
+            assert_eq!(began.elapsed().as_secs(), 30, "{tenancy:?}");
+        }
     }
 
     #[tokio::test]

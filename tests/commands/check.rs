@@ -46,7 +46,9 @@ async fn a_good_credential_is_told_whole() {
     let upstream = Upstream::with(Transport::Tls, Duration::ZERO).await;
     let report = report(&check(&upstream), 0);
     let names: Vec<_> = report.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["auth", "credential", "user", "tenancy", "key", "fingerprint", "endpoint", "OCI"]);
+    let expected =
+        "auth credential user tenancy key fingerprint expires region endpoint clock OCI".split(' ');
+    assert_eq!(names, expected.collect::<Vec<_>>());
     for (name, expected) in [
         ("auth", "api_key (the default)".to_owned()),
         ("credential", format!("{} (from OCI_CLI_CONFIG_FILE), profile DEFAULT", upstream.path("config"))),
@@ -54,7 +56,10 @@ async fn a_good_credential_is_told_whole() {
         ("tenancy", IDENTITY.tenancy().to_owned()),
         ("key", upstream.path("key.pem")),
         ("fingerprint", format!("{}, that of the key", IDENTITY.fingerprint())),
+        ("expires", "not by itself".to_owned()),
+        ("region", "not known: the endpoint names none, and --region is not given".to_owned()),
         ("endpoint", upstream.sandbox.endpoint()),
+        ("clock", "within 2 s of OCI's".to_owned()),
         ("OCI", "takes the credential and lists backups in the root compartment: all is well".to_owned()),
     ] {
         assert_eq!(under(&report, name), expected);
@@ -91,6 +96,17 @@ async fn a_clock_that_is_off_is_told_by_how_much() {
     assert!(under(&report, "OCI").ends_with("all is well"), "the gateway signs with OCI's time");
 }
 
+/// Long before OCI refuses anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_off_is_told_where_oci_still_takes_it() {
+    let upstream = Upstream::with(Transport::Plaintext, Duration::from_secs(60)).await;
+    let report = report(&check(&upstream), 0);
+    let said = under(&report, "clock");
+    let (seconds, rest) = said.split_once(' ').unwrap();
+    assert!((59..=61).contains(&seconds.parse().unwrap()), "{said}");
+    assert_eq!(rest, "s ahead of OCI's, which refuses what is 300 s off: set it (NTP)");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_policy_is_told_as_the_lines_to_add() {
     let report = about(Fault::status(404, "NotAuthorizedOrNotFound", "no")).await;
@@ -121,6 +137,11 @@ async fn what_is_not_oci_is_said_not_to_be() {
             "{said}"
         );
     }
+    let said = under(&about(Fault::status(404, "NotFound", "nothing is here")).await, "OCI");
+    assert!(
+        said.starts_with("answers HTTP 404 NotFound: nothing is here\nis that OCI at http://127.0.0.1:"),
+        "{said}"
+    );
     let no_list = AnswerChange { body: Some("{}".to_owned()), ..AnswerChange::default() };
     let said = under(&about(Fault::answer(no_list)).await, "OCI");
     assert!(said.contains("is that OCI at http://127.0.0.1:"), "{said}");
@@ -169,7 +190,7 @@ async fn an_endpoint_that_cannot_be_reached_is_told_with_what_to_check() {
         let said = under(&report, "OCI");
         assert!(said.starts_with(expected) && said.contains(&format!("\n{remedy}")), "{said}");
         assert_eq!(under(&report, "request id"), "", "OCI never saw the request");
-        assert_eq!(under(&report, "clock"), "", "nothing was learnt about it");
+        assert_eq!(under(&report, "clock"), "not compared with OCI's: OCI has not answered");
     }
 }
 

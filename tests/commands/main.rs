@@ -17,6 +17,7 @@ mod floods;
 #[path = "../gateway/frames.rs"]
 #[expect(dead_code, reason = "it says more than these tests need")]
 mod frames;
+mod hanging;
 mod healthcheck;
 mod help;
 mod leaks;

@@ -8,15 +8,19 @@ use crate::process::Running;
 use crate::process::program;
 use crate::serve::create;
 use crate::upstream::Upstream;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use oci_backup_gateway::sandbox::AnswerChange;
 use oci_backup_gateway::sandbox::ClusterType;
 use oci_backup_gateway::sandbox::Fault;
 use oci_backup_gateway::sandbox::FaultRule;
+use oci_backup_gateway::sandbox::Framing;
 use oci_backup_gateway::sandbox::IssuerChange;
 use oci_backup_gateway::sandbox::NewCertificate;
 use oci_backup_gateway::sandbox::Session;
 use oci_backup_gateway::sandbox::SessionKind;
 use oci_backup_gateway::sandbox::StallPoint;
+use oci_backup_gateway::sandbox::Wire;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -32,14 +36,14 @@ use tonic_types::StatusExt;
 const WAYS: [&str; 4] =
     ["security-token", "instance-principal", "oke-workload-identity", "resource-principal"];
 const HOUR: Duration = Duration::from_secs(3600);
-const VOLUME: &str = "ocid1.volume.oc1.iad.one";
+pub(crate) const VOLUME: &str = "ocid1.volume.oc1.iad.one";
 
-fn serve() -> Program {
+pub(crate) fn serve() -> Program {
     program("serve --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0")
 }
 
 /// A page of the admin listener: its status and its text.
-async fn page(serve: &mut Running, path: &str) -> (u16, String) {
+pub(crate) async fn page(serve: &mut Running, path: &str) -> (u16, String) {
     let address = serve.logged("listening")["admin_address"].as_str().unwrap().to_owned();
     let mut admin = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
@@ -51,7 +55,7 @@ async fn page(serve: &mut Running, path: &str) -> (u16, String) {
 }
 
 /// Waits until the process is ready, or not, and says why.
-async fn readiness(serve: &mut Running, status: u16) -> String {
+pub(crate) async fn readiness(serve: &mut Running, status: u16) -> String {
     let end = Instant::now() + Duration::from_secs(20);
     loop {
         let (is, said) = page(serve, "/readyz").await;
@@ -64,13 +68,13 @@ async fn readiness(serve: &mut Running, status: u16) -> String {
 }
 
 /// The figure of a metric.
-async fn metric(serve: &mut Running, name: &str) -> Option<u64> {
+pub(crate) async fn metric(serve: &mut Running, name: &str) -> Option<u64> {
     let (_, text) = page(serve, "/metrics").await;
     text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }
 
 /// How long until a create succeeds.
-async fn served_after(address: SocketAddr) -> Duration {
+pub(crate) async fn served_after(address: SocketAddr) -> Duration {
     let began = Instant::now();
     while create(address, VOLUME).await.is_err() {
         assert!(began.elapsed() < Duration::from_secs(20), "not served");
@@ -107,6 +111,7 @@ async fn every_way_signs_in_by_the_variables_of_the_sdks() {
             "\ntenancy      ocid1.tenancy.",
             "\nexpires      ",
             "\nregion       us-ashburn-1\n",
+            "\nclock        within 2 s of OCI's\n",
         ] {
             assert!(checked.stdout.contains(line), "{way}: {line} is not in {}", checked.stdout);
         }
@@ -129,6 +134,73 @@ async fn every_way_signs_in_by_the_variables_of_the_sdks() {
         let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
         assert_eq!(core.split_whitespace().skip(4).collect::<Vec<_>>(), ["0", "0", "bytes"], "{core}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_names_no_tenancy_is_shown_to_oci_all_the_same() {
+    let upstream = Upstream::with_issuers().await;
+    let nobodys = NewCertificate { tenancy: Some("nobody".to_owned()), ..NewCertificate::default() };
+    let change = IssuerChange { certificate: Some(nobodys), ..IssuerChange::default() };
+    upstream.issuers().change(change).unwrap();
+    let session = upstream.issuers().session(SessionKind::Resource, HOUR).unwrap();
+    replace_session(&upstream.path("resource-principal"), &session);
+    let checked = upstream.sign_in_by("resource-principal", program("check")).run();
+    assert_eq!((checked.code, checked.stderr.as_str()), (Some(0), ""), "{checked:?}");
+    let said = "\nOCI          takes the credential; the token does not say in which tenancy,\n";
+    assert!(checked.stdout.contains(said) && !checked.stdout.contains("\ntenancy"), "{checked:?}");
+    assert!(checked.stdout.contains("\nclock        within 2 s of OCI's\n"), "{checked:?}");
+    let revoked = IssuerChange { revoke_tokens: true, ..IssuerChange::default() };
+    upstream.issuers().change(revoked).unwrap();
+    let checked = upstream.sign_in_by("resource-principal", program("check")).run();
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    assert!(checked.stdout.contains("\nOCI          refuses the credential (HTTP 401)\n"), "{checked:?}");
+}
+
+/// `http://[fd00:c1::a9fe:a9fe]/opc/v2` is where an instance without IPv4 finds it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_metadata_service_over_ipv6_is_asked_at_its_address_in_brackets() {
+    let loopback = std::net::Ipv6Addr::LOCALHOST;
+    if TcpListener::bind((loopback, 0)).await.is_err() {
+        println!("not tried: this machine has no IPv6");
+        return;
+    }
+    let upstream = Upstream::with_issuers_on(loopback.into()).await;
+    assert!(upstream.issuers().metadata_url().starts_with("http://[::1]:"));
+    for slash in ["", "/"] {
+        let program = upstream.sign_in_by("instance-principal", program("check"));
+        let url = format!("{}{slash}", upstream.issuers().metadata_url());
+        // Its region is asked for, too.
+        let checked = program.env("OCI_METADATA_BASE_URL", &url).without("OCI_CLI_REGION").run();
+        assert_eq!((checked.code, checked.stderr.as_str()), (Some(0), ""), "{checked:?}");
+        assert!(checked.stdout.contains("\ncredential   http://[::1]:"), "{checked:?}");
+    }
+}
+
+/// Whichever of its three URLs is the first to fail.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_the_metadata_service_is_told_once() {
+    let upstream = Upstream::with_issuers().await;
+    let down = || Fault::status(503, "ServiceUnavailable", "no");
+    let certificate = "/opc/v2/identity/cert.pem";
+    // The first time it fails after the others, and then with them.
+    let slow = down().stalled(StallPoint::BeforeCommit, Duration::from_millis(300));
+    upstream.issuers().inject(FaultRule::new(slow).path(certificate).times(1)).unwrap();
+    for path in [certificate, "/opc/v2/identity/key.pem", "/opc/v2/identity/intermediate.pem"] {
+        upstream.issuers().inject(FaultRule::new(down()).path(path).forever()).unwrap();
+    }
+    let mut serve = upstream.sign_in_by("instance-principal", serve()).start();
+    serve.address();
+    let end = Instant::now() + Duration::from_secs(20);
+    while metric(&mut serve, "gateway_credential_refresh_failures_total").await.unwrap() < 4 {
+        assert!(Instant::now() < end, "not tried again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(
+        serve.stderr().matches("the credential could not be refreshed").count(),
+        1,
+        "{}",
+        serve.stderr()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,7 +233,10 @@ async fn a_revoked_token_costs_one_exchange_and_no_call() {
             call.await.unwrap().unwrap();
         }
         assert_eq!(upstream.issuers().exchanges().len(), 2, "{way}");
-        serve.until_stderr("OCI refused the credential: signing with another");
+        let said = "OCI refused the credential: signing with another";
+        serve.until(|serve| serve.stderr().contains(said).then_some(()));
+        create(address, VOLUME).await.unwrap();
+        assert_eq!(serve.stderr().matches(said).count(), 1, "{way}: one line for one change");
     }
 }
 
@@ -189,6 +264,7 @@ async fn short_tokens_and_new_certificates_follow_one_another_without_a_failed_c
     }
     let exchanges = upstream.issuers().exchanges().len();
     println!("{calls} calls, {exchanges} exchanges, {leaf} leaf certificates, slowest {slowest:?}");
+    never_refused(&upstream);
     assert!(exchanges >= 3 && leaf >= 2, "{exchanges} exchanges, {leaf} certificates");
 }
 
@@ -267,37 +343,44 @@ async fn an_expired_token_without_a_source_takes_readiness_away_until_there_is_o
     readiness(&mut serve, 200).await;
 }
 
+/// That fifty are, and that no key is mixed with another's token, is shown in `tests/gateway/rotation.rs`.
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_rotations_under_load_fail_no_call() {
+async fn rotations_under_load_are_taken_within_ten_seconds_and_oci_refuses_nothing() {
+    const EXPIRY: &str = "gateway_credential_expiry_timestamp_seconds";
     let upstream = Upstream::with_issuers().await;
-    let sessions: Vec<_> =
-        (0..10).map(|_| upstream.issuers().session(SessionKind::User, HOUR).unwrap()).collect();
+    // Told apart by how long they last.
+    let sessions =
+        [2, 3, 4].map(|hours| upstream.issuers().session(SessionKind::User, hours * HOUR).unwrap());
     let mut serve = upstream.sign_in_by("security-token", serve()).start();
     let address = serve.address();
     let dir = upstream.path("session");
     let rotating = async {
-        for number in 0..50 {
-            replace_session(&dir, &sessions[number % sessions.len()]);
-            tokio::time::sleep(Duration::from_millis(100)).await;
+        for session in &sessions {
+            let (before, began) = (metric(&mut serve, EXPIRY).await, Instant::now());
+            replace_session(&dir, session);
+            while metric(&mut serve, EXPIRY).await == before {
+                assert!(began.elapsed() < Duration::from_secs(10), "not taken");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
         }
     };
     let calls = async {
-        let mut calls = 0;
         loop {
             create(address, VOLUME).await.unwrap();
-            calls += 1;
-            if calls % 50 == 0 {
-                println!("{calls} calls");
-            }
             tokio::task::yield_now().await;
         }
     };
     tokio::select! { () = rotating => {}, () = calls => {} }
-    // What was signed with until now is refused from here on: the last session must be found in the files.
-    let revoked = IssuerChange { revoke_tokens: true, ..IssuerChange::default() };
-    upstream.issuers().change(revoked).unwrap();
-    replace_session(&dir, &upstream.issuers().session(SessionKind::User, HOUR).unwrap());
-    assert!(served_after(address).await < Duration::from_secs(10));
+    create(address, VOLUME).await.unwrap();
+    never_refused(&upstream);
+}
+
+/// OCI never met a signature, or a credential, that it did not take.
+#[track_caller]
+fn never_refused(upstream: &Upstream) {
+    let attempts = upstream.sandbox.ledger().attempts;
+    let refused: Vec<_> = attempts.iter().filter(|attempt| attempt.refusal.is_some()).collect();
+    assert!(!attempts.is_empty() && refused.is_empty(), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -420,7 +503,25 @@ fn answers() -> Vec<(&'static str, &'static str, Fault, &'static str)> {
     let (instance, workload) = ("instance-principal", "oke-workload-identity");
     let (leaf, key, x509) = ("/opc/v2/identity/cert.pem", "/opc/v2/identity/key.pem", "/v1/x509");
     let tokens = "/resourcePrincipalSessionTokens";
+    let short = || Fault::wire(Wire::Truncate { framing: Framing::ContentLength });
     vec![
+        (instance, leaf, short(), "gives an answer that breaks off: "),
+        (instance, key, short(), "gives an answer that breaks off: "),
+        (instance, x509, short(), "gives an answer that breaks off: "),
+        (workload, tokens, short(), "gives an answer that breaks off: "),
+        // Where nothing says how long an answer is.
+        (
+            instance,
+            x509,
+            Fault::wire(Wire::Truncate { framing: Framing::Close }),
+            "answers with something else than a token in JSON",
+        ),
+        (
+            instance,
+            x509,
+            json(r#"{"token":"e30.eyJleHAiOiJjYW5hcnkifQ.e30"}"#),
+            "gives what is a JWT whose claim `exp` is a text, and no time in seconds since 1970",
+        ),
         (instance, leaf, status(404), "answers HTTP 404 Code\nis this an OCI instance"),
         (instance, leaf, status(403), "answers HTTP 403 Code\nis the metadata service enabled"),
         (instance, leaf, html(), "gives what is no certificate in PEM"),
@@ -485,26 +586,103 @@ async fn what_an_issuer_answers_wrongly_is_told_with_the_remedy() {
     assert!(checked.stdout.contains("the TLS handshake failed"), "{checked:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_go_together_is_told_and_is_not_used() {
+    let upstream = Upstream::with_issuers().await;
+    let other = upstream.issuers().session(SessionKind::Resource, HOUR).unwrap();
+    let (instance, workload) = ("instance-principal", "oke-workload-identity");
+    let told = |way: &str, path: &str, fault: Fault, expected: &str| {
+        upstream.issuers().inject(FaultRule::new(fault).path(path).forever()).unwrap();
+        let checked = upstream.sign_in_by(way, program("check")).run();
+        upstream.issuers().clear_faults();
+        assert_eq!((checked.code, checked.stderr.as_str()), (Some(1), ""), "{way}: {checked:?}");
+        let expected = expected.replace('\n', "\n             ");
+        assert!(checked.stdout.contains(&expected), "{expected}\nis not in\n{}", checked.stdout);
+    };
+    // A token for a key that is not the one which was sent.
+    let another = "gives a token for another key than it was asked for";
+    let token = serde_json::json!({"token": other.token()}).to_string();
+    told(instance, "/v1/x509", Fault::body("application/json", &token), another);
+    let wrapped = serde_json::json!({"token": format!("ST${}", other.token())}).to_string();
+    let wrapped = serde_json::json!(STANDARD.encode(wrapped)).to_string();
+    let tokens = "/resourcePrincipalSessionTokens";
+    told(workload, tokens, Fault::body("application/json", &wrapped), another);
+    // A certificate and a key between which the leaf was replaced.
+    let key = other.private_key_pem().unwrap();
+    told(
+        instance,
+        "/opc/v2/identity/key.pem",
+        Fault::body("text/plain", &key),
+        "gives a key that is not the certificate's: they are being replaced, and are read again",
+    );
+    // A token and a key of which one was replaced.
+    let path = upstream.path("resource-principal/key.pem");
+    replace(&path, &key);
+    let checked = upstream.sign_in_by("resource-principal", program("check")).run();
+    let line = checked.refusal(2);
+    let expected =
+        format!("is a token for another key than that in {path} (OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM)");
+    assert!(line.contains(&expected), "{line}");
+    // A certificate without a tenancy.
+    let nobodys = NewCertificate { tenancy: Some("nobody".to_owned()), ..NewCertificate::default() };
+    let change = IssuerChange { certificate: Some(nobodys), ..IssuerChange::default() };
+    upstream.issuers().change(change).unwrap();
+    let checked = upstream.sign_in_by(instance, program("check")).run();
+    let expected = "is a certificate without a tenancy (opc-tenant) in its subject: is that an OCI instance?";
+    assert!(checked.code == Some(1) && checked.stdout.contains(expected), "{checked:?}");
+    assert_eq!(upstream.sandbox.ledger().attempts.len(), 0, "OCI was shown nothing of it");
+}
+
 /// The secrets in a file: of a key its base64, of a token its parts.
 fn secrets(path: &Path) -> Vec<Secret> {
-    let text = std::fs::read_to_string(path).unwrap();
+    secrets_of(path.file_name().unwrap().to_str().unwrap(), &std::fs::read_to_string(path).unwrap())
+}
+
+/// The same in a text.
+fn secrets_of(name: &str, text: &str) -> Vec<Secret> {
     let is_key = text.contains("PRIVATE KEY");
     let parts: Vec<&str> = if is_key {
         text.lines().filter(|line| !line.contains("-----")).collect()
     } else {
         text.split('.').collect()
     };
-    let name = path.file_name().unwrap().to_str().unwrap();
     let parts = parts.into_iter().filter(|part| part.len() > 40);
     parts.map(|part| Secret::new(name, part.as_bytes())).collect()
 }
 
+/// The private key of the instance's certificate, as the metadata service has it.
+async fn leaf_key(upstream: &Upstream) -> String {
+    let url = upstream.issuers().metadata_url();
+    let host = url.strip_prefix("http://").unwrap().strip_suffix("/opc/v2").unwrap();
+    let mut imds = TcpStream::connect(host).await.unwrap();
+    let request = "GET /opc/v2/identity/key.pem HTTP/1.1\r\nhost: x\r\nauthorization: Bearer Oracle\r\nconnection: close\r\n\r\n";
+    imds.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    imds.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains("PRIVATE KEY"), "{answer}");
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn no_token_or_key_of_any_way_is_ever_written() {
+async fn no_token_key_or_passphrase_of_any_way_is_ever_written() {
+    const PASSPHRASE: &str = "canary: open sesame";
     let upstream = Upstream::with_issuers().await;
+    let leaf = leaf_key(&upstream).await;
+    let mut behind = Vec::new();
     let mut text = String::new();
+    let sign_in = |way: &str, program: Program| {
+        let program = program.env("OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM_PASSPHRASE", PASSPHRASE);
+        upstream.sign_in_by(way, program).env("RUST_LOG", "trace")
+    };
     for way in WAYS {
-        let mut serve = upstream.sign_in_by(way, serve()).env("RUST_LOG", "trace").start();
+        if way == "resource-principal" {
+            let resource = upstream.issuers().session(SessionKind::Resource, HOUR).unwrap();
+            let locked = resource.encrypted_private_key_pem(PASSPHRASE).unwrap();
+            replace(&upstream.path("resource-principal/key.pem"), &locked);
+            replace(&upstream.path("resource-principal/token"), resource.token());
+            behind = secrets_of("the key behind the passphrase", &resource.private_key_pem().unwrap());
+        }
+        let mut serve = sign_in(way, serve()).start();
         let address = serve.address();
         create(address, VOLUME).await.unwrap();
         let revoked = IssuerChange { revoke_tokens: true, ..IssuerChange::default() };
@@ -518,8 +696,15 @@ async fn no_token_or_key_of_any_way_is_ever_written() {
         let ended = serve.wait();
         text.push_str(&ended.stdout);
         text.push_str(&ended.stderr);
-        text.push_str(&upstream.sign_in_by(way, program("check")).env("RUST_LOG", "trace").run().stderr);
+        let checked = sign_in(way, program("check")).run();
+        text.push_str(&checked.stdout);
+        text.push_str(&checked.stderr);
     }
+    let wrong = "canary: open barley";
+    let locked = sign_in("resource-principal", program("check"));
+    let locked = locked.env("OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM_PASSPHRASE", wrong).run();
+    assert_eq!(locked.code, Some(2), "{locked:?}");
+    text.push_str(&locked.stderr);
     let mut all: Vec<Secret> = [
         "session/key.pem",
         "session/token",
@@ -530,6 +715,10 @@ async fn no_token_or_key_of_any_way_is_ever_written() {
     .iter()
     .flat_map(|file| secrets(Path::new(&upstream.path(file))))
     .collect();
+    all.extend(secrets_of("the leaf's key", &leaf));
+    all.extend(behind);
+    all.push(Secret::new("the passphrase", PASSPHRASE.as_bytes()));
+    all.push(Secret::new("the wrong passphrase", wrong.as_bytes()));
     let token = std::fs::read_to_string(upstream.path("session/token")).unwrap();
     all.push(Secret::new("any token's header", token.split('.').next().unwrap().as_bytes()));
     println!("{} bytes were written, {} secrets", text.len(), all.len());

@@ -8,6 +8,7 @@ use oci_backup_gateway::sandbox::IssuerKeys;
 use oci_backup_gateway::sandbox::Issuers;
 use oci_backup_gateway::sandbox::Sandbox;
 use oci_backup_gateway::sandbox::Transport;
+use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::LazyLock;
@@ -40,9 +41,13 @@ impl Upstream {
 
     /// The same, with its clock behind by so much.
     pub(crate) async fn with_issuers_behind(behind: Duration) -> Self {
-        let issuers =
-            IssuerConfig { keys: Some(ISSUER_KEYS.clone()), ..IssuerConfig::new(any_port(), any_port()) };
-        Self::of(Transport::Plaintext, behind, Some(issuers)).await
+        Self::of(Transport::Plaintext, behind, Some(issuers(any_port()))).await
+    }
+
+    /// The same, with its metadata service at another loopback address.
+    pub(crate) async fn with_issuers_on(address: IpAddr) -> Self {
+        let issuers = issuers(SocketAddr::new(address, 0));
+        Self::of(Transport::Plaintext, Duration::ZERO, Some(issuers)).await
     }
 
     /// With its clock behind by so much.
@@ -97,6 +102,10 @@ impl Upstream {
             Some(_) => program.env("OCI_CLI_CERT_BUNDLE", self.path("ca.pem")),
         }
     }
+}
+
+fn issuers(instance: SocketAddr) -> IssuerConfig {
+    IssuerConfig { keys: Some(ISSUER_KEYS.clone()), ..IssuerConfig::new(instance, any_port()) }
 }
 
 pub(crate) fn any_port() -> SocketAddr {

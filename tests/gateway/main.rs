@@ -30,6 +30,7 @@ mod raw;
 mod reflection;
 mod relay;
 mod rig;
+mod rotation;
 mod sharing;
 mod start;
 mod validation;

@@ -71,6 +71,8 @@ pub(crate) struct Setup {
     pub(crate) sharing: oci::Sharing,
     /// Where its credentials come from; the identity's key without it.
     pub(crate) credentials: Option<Arc<dyn ProvideCredentials>>,
+    /// The sandbox's other ways to sign in.
+    pub(crate) issuers: Option<sandbox::IssuerConfig>,
     /// What sends its requests.
     pub(crate) http: Option<Arc<dyn HttpService>>,
     /// Everything of the server.
@@ -91,6 +93,7 @@ impl Default for Setup {
             retry: retry::Config::default(),
             sharing: sharing(),
             credentials: None,
+            issuers: None,
             http: None,
             server: server::Config {
                 listen: local(),
@@ -140,7 +143,7 @@ pub(crate) fn clock(behind: Duration) -> sandbox::Now {
     Arc::new(move || clock.now() - behind)
 }
 
-fn local() -> SocketAddr {
+pub(crate) fn local() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
@@ -174,7 +177,7 @@ impl Rig {
             now: Arc::clone(&setup.sandbox_now),
             stage: Duration::from_millis(50),
             identity: Some(IDENTITY.clone()),
-            issuers: None,
+            issuers: setup.issuers.clone(),
         })
         .await
         .unwrap();
@@ -261,6 +264,7 @@ pub(crate) async fn channel(gateway: SocketAddr) -> Channel {
 /// The source of the identity's own credentials.
 pub(crate) fn credentials(identity: &Identity) -> Arc<dyn ProvideCredentials> {
     let source = credentials::Source {
+        auth: credentials::Origin::Default,
         config_file: credentials::Setting { value: "".into(), origin: credentials::Origin::Default },
         profile: credentials::Setting { value: String::new(), origin: credentials::Origin::Default },
         home: None,

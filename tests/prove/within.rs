@@ -76,6 +76,7 @@ fn serving() -> server::Config {
 fn credentials(config_file: &Path) -> Arc<dyn ProvideCredentials> {
     let origin = credentials::Origin::Default;
     let source = credentials::Source {
+        auth: origin,
         config_file: credentials::Setting { value: config_file.into(), origin },
         profile: credentials::Setting { value: "DEFAULT".to_owned(), origin },
         home: None,

@@ -116,6 +116,7 @@ fn written(sandbox: &Sandbox, settings: &config::Sandbox) -> Result<Option<Writt
 fn connect(sandbox: &Sandbox, settings: &config::Sandbox) -> Result<Connected, Failure> {
     let identity = sandbox.identity();
     let source = credentials::Source {
+        auth: Origin::Default,
         config_file: Setting { value: PathBuf::new(), origin: Origin::Default },
         profile: Setting { value: String::new(), origin: Origin::Default },
         home: None,

@@ -102,8 +102,9 @@ async fn a_key_id_that_does_not_name_the_leaf_is_refused() {
     let certificates = world.certificates().await;
     let (tenancy, leaf) = (certificates.tenancy.as_str(), certificates.leaf.as_slice());
     let sha256 = fingerprint::<Sha256>(leaf);
+    let first = if sha256.starts_with('0') { "1" } else { "0" };
     let cases = [
-        (format!("{tenancy}/fed-x509-sha256/{}", sha256.replace('a', "b")), "the key id's fingerprint is"),
+        (format!("{tenancy}/fed-x509-sha256/{first}{}", &sha256[1..]), "the key id's fingerprint is"),
         (format!("{tenancy}/fed-x509-sha256/{}", sha1(leaf)), "the key id's fingerprint is"),
         (format!("{tenancy}/fed-x509/{sha256}"), "the key id's fingerprint is"),
         (format!("{tenancy}/fed-x509/{}", fingerprint::<Md5>(leaf)), "the key id's fingerprint is"),
