@@ -1,7 +1,9 @@
-//! What the gateway adds to a call that is alone.
+//! What the gateway adds to a call that is alone: on processors that stay awake, as promised, and on those that sleep
+//! between two steps of a call.
 
 use crate::Outcome;
 use crate::Setting;
+use crate::awake::Awake;
 use crate::callers;
 use crate::figures::Figure;
 use crate::figures::median;
@@ -38,23 +40,33 @@ pub(crate) async fn measure(setting: &Setting) -> Outcome<Vec<Figure>> {
     let mut round = |calls| tokio::task::block_in_place(|| round(calls, setting, &mut through, &mut past));
     round(WARM_UP)?;
     let calls = setting.latencies / setting.rounds;
-    let Quietest { rounds, others } =
-        Quietest::of(setting.rounds, &gateway, || std::future::ready(round(calls))).await?;
+    let asleep = Quietest::of(setting.rounds, &gateway, || std::future::ready(round(calls))).await?;
+    let awake = Awake::start()?;
+    round(WARM_UP)?;
+    let kept_awake = Quietest::of(setting.rounds, &gateway, || std::future::ready(round(calls))).await?;
+    drop(awake);
+    let [promised, parts @ ..] = figures(kept_awake, "added to a call that is alone, less one signature");
+    let asleep = figures(asleep, "the same where processors sleep in between");
+    let promised = promised.at_most(BESIDES_THE_SIGNATURE_MS);
+    Ok([promised].into_iter().chain(parts).chain(asleep).collect())
+}
+
+fn figures(quietest: Quietest<Round>, what: &str) -> [Figure; 4] {
+    let Quietest { rounds, others } = quietest;
     let each = |figure: fn(&Round) -> f64| rounds.iter().map(figure).collect::<Vec<_>>();
     let mut added = each(|round| round.through - round.past - round.signature);
     let (least, most) = (quantile(&mut added, 0.0), quantile(&mut added, 1.0));
-    Ok(vec![
-        Figure::new("added to a call that is alone, less one signature", median(&mut added), "ms")
-            .at_most(BESIDES_THE_SIGNATURE_MS)
-            .remark(format!(
-                "{least:.2} to {most:.2} in {} rounds of {calls}; others took {:.0} % of the machine at most",
-                rounds.len(),
-                others * 100.0
-            )),
+    let remark = format!(
+        "{least:.2} to {most:.2} in {} rounds; others took {:.0} % of the machine at most",
+        rounds.len(),
+        others * 100.0
+    );
+    [
+        Figure::new(what, median(&mut added), "ms").remark(remark),
         Figure::new("  through the gateway", median(&mut each(|round| round.through)), "ms"),
         Figure::new("  straight to the upstream", median(&mut each(|round| round.past)), "ms"),
         Figure::new("  one signature", median(&mut each(|round| round.signature)), "ms"),
-    ])
+    ]
 }
 
 /// Calls, POSTs and signatures take turns.

@@ -216,7 +216,8 @@ mod tests {
 
     /// What a call of a handler that panics is answered with.
     async fn panicking(path: &str) -> (HeaderMap, Status) {
-        let handler = tower::service_fn(|_request: Whole| async { panic!("a canary that nobody is to hear of") });
+        let handler =
+            tower::service_fn(|_request: Whole| async { panic!("a canary that nobody is to hear of") });
         let deadlines = {
             let time = Duration::from_secs(5);
             deadline::Config { default: time, max: time, message: time }

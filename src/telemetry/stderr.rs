@@ -152,7 +152,8 @@ mod tests {
     #[test]
     fn lines_come_whole_and_in_their_order_and_the_last_ones_too() {
         let (log, reader) = log();
-        let reading = thread::spawn(|| BufReader::new(reader).lines().take(1000).collect::<Result<Vec<_>, _>>());
+        let reading =
+            thread::spawn(|| BufReader::new(reader).lines().take(1000).collect::<Result<Vec<_>, _>>());
         let lines: Vec<String> = (0..1000).map(|number| format!("line {number}")).collect();
         lines.iter().for_each(|line| leave(&log, &format!("{line}\n")));
         drop(log);
@@ -176,7 +177,8 @@ mod tests {
         let began = Instant::now();
         (0..4096).for_each(|_| leave(&log, &line));
         assert!(began.elapsed() < LAST_LINES, "nobody waits: {:?}", began.elapsed());
-        let (dropped, taken) = (dropped_lines() - before, u64::try_from(2 * LEFT_AT_MOST / 1024).unwrap() + 64);
+        let (dropped, taken) =
+            (dropped_lines() - before, u64::try_from(2 * LEFT_AT_MOST / 1024).unwrap() + 64);
         assert!((4096 - taken..4096).contains(&dropped), "{dropped}");
     }
 }
