@@ -4,8 +4,11 @@
 //! it from ever coming to that.
 
 use super::layers;
+use super::message;
 use crate::oci;
 use crate::oci::deadline::Deadline;
+use crate::rpc::metadata;
+use crate::rpc::metadata::Only;
 use crate::rpc::status::Refusal;
 use axum::body::Body;
 use axum::extract::Request;
@@ -13,7 +16,6 @@ use axum::extract::State;
 use axum::middleware::Next;
 use axum::response::Response;
 use http::HeaderMap;
-use http_body_util::LengthLimitError;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -22,10 +24,6 @@ const GRPC_TIMEOUT: &str = "grpc-timeout";
 /// How long a message may take to come once its call has begun. It needs no more than the call's own headers; a call
 /// whose message never came would keep its place from others.
 pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The longest message, and what stands before it: a flag and the length
-/// (github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
-const MAX_BODY: usize = super::MAX_MESSAGE + 5;
 
 /// How much later than the handler's own answer the layer steps in.
 const AFTER_THE_HANDLER: Duration = Duration::from_millis(20);
@@ -68,23 +66,25 @@ pub(super) async fn enforce(State(config): State<Config>, request: Request, next
 /// The call with the whole of its message.
 async fn received(request: Request, end: Instant) -> Result<Request, Refusal> {
     let (head, body) = request.into_parts();
-    let read = tokio::time::timeout_at(end, axum::body::to_bytes(body, MAX_BODY));
-    let message = read.await.map_err(|_elapsed| Refusal::NoMessage)?.map_err(unread)?;
+    if !message::is_for_somebody(head.uri.path()) {
+        return Ok(Request::from_parts(head, Body::empty()));
+    }
+    let read = tokio::time::timeout_at(end, message::read(body));
+    let message = read.await.map_err(|_elapsed| Refusal::NoMessage)??;
     Ok(Request::from_parts(head, Body::from(message)))
-}
-
-fn unread(error: axum::Error) -> Refusal {
-    if error.into_inner().is::<LengthLimitError>() { Refusal::TooLarge } else { Refusal::NoMessage }
 }
 
 /// The header's value is not of gRPC's form.
 struct Malformed;
 
-/// `Timeout → TimeoutValue TimeoutUnit`: at most eight digits and one letter
+/// `Timeout → TimeoutValue TimeoutUnit`: at most eight digits and one letter, once
 /// (github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
 fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Malformed> {
-    let Some(value) = headers.get(GRPC_TIMEOUT) else { return Ok(None) };
-    let text = value.to_str().map_err(|_not_ascii| Malformed)?;
+    let text = match metadata::only(headers, GRPC_TIMEOUT) {
+        Only::None => return Ok(None),
+        Only::Value(value) => value.to_str().map_err(|_not_ascii| Malformed)?,
+        Only::Several => return Err(Malformed),
+    };
     let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or(Malformed)?;
     if !(1..=8).contains(&digits.len()) || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return Err(Malformed);

@@ -7,6 +7,7 @@ mod admin;
 mod connection;
 pub mod deadline;
 mod layers;
+mod message;
 mod readiness;
 mod shutdown;
 
