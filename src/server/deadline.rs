@@ -16,6 +16,7 @@ use axum::extract::State;
 use axum::middleware::Next;
 use axum::response::Response;
 use http::HeaderMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -54,8 +55,8 @@ pub(super) async fn enforce(State(config): State<Config>, request: Request, next
         Ok(request) => request,
         Err(refusal) => return layers::refuse(refusal, &operation, &request_id),
     };
-    let permit = request.extensions_mut().remove::<layers::Place>();
-    request.extensions_mut().insert(oci::Call { deadline, request_id: request_id.clone(), permit });
+    let seat = request.extensions_mut().remove::<Arc<oci::Seat>>();
+    request.extensions_mut().insert(oci::Call { deadline, request_id: request_id.clone(), seat });
     let end = deadline.answer_by() + AFTER_THE_HANDLER;
     match tokio::time::timeout_at(end, next.run(request)).await {
         Ok(response) => response,

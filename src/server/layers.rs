@@ -1,7 +1,9 @@
 //! What stands around every call, outermost first, each with its reason.
 
 use super::deadline;
+use crate::oci::Seat;
 use crate::oci::request_id::RequestId;
+use crate::oci::retry_token::RetryToken;
 use crate::rpc::metadata;
 use crate::rpc::metadata::OPC_REQUEST_ID;
 use crate::rpc::metadata::OPC_RETRY_TOKEN;
@@ -25,7 +27,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
@@ -47,9 +48,6 @@ pub(super) fn around(routes: Routes, deadlines: deadline::Config, entrance: Entr
     Routes::from(router)
 }
 
-/// A place among the calls in flight. Whoever works for the call holds it, as the work may outlive the caller.
-pub(super) type Place = Arc<OwnedSemaphorePermit>;
-
 /// Where calls come in, and how many may be in flight.
 #[derive(Clone)]
 pub(super) struct Entrance {
@@ -63,8 +61,8 @@ impl Entrance {
         Self { calls, places: Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS))) }
     }
 
-    fn place(&self) -> Option<Place> {
-        Arc::clone(&self.places).try_acquire_owned().ok().map(Arc::new)
+    fn seat(&self) -> Option<Arc<Seat>> {
+        Arc::clone(&self.places).try_acquire_owned().ok().map(|permit| Arc::new(Seat::new(permit)))
     }
 }
 
@@ -80,8 +78,11 @@ async fn observe(State(entrance): State<Entrance>, request: Request, next: Next)
     let retry_token = metadata::told_retry_token(request.headers());
     let mut line = Line::begin(&request, &request_id, retry_token.as_ref());
     let operation = operation(&request);
-    let mut response = match entrance.place() {
-        Some(place) => next.run(named(request, &request_id, place)).await,
+    let mut response = match entrance.seat() {
+        Some(seat) => {
+            line.seat = Some(Arc::clone(&seat));
+            next.run(named(request, &request_id, seat)).await
+        }
         // Before the message is read and anything is signed.
         None => refuse(Refusal::Overloaded, &operation, &request_id),
     };
@@ -116,9 +117,9 @@ fn no_grpc(request: &Request) -> Option<StatusCode> {
     }
 }
 
-fn named(mut request: Request, request_id: &RequestId, place: Place) -> Request {
+fn named(mut request: Request, request_id: &RequestId, seat: Arc<Seat>) -> Request {
     request.extensions_mut().insert(request_id.clone());
-    request.extensions_mut().insert(place);
+    request.extensions_mut().insert(seat);
     request
 }
 
@@ -148,6 +149,8 @@ struct Line {
     peer: Option<SocketAddr>,
     request_id: String,
     retry_token: Option<String>,
+    /// Knows the message's token, once that was read.
+    seat: Option<Arc<Seat>>,
     began: Instant,
     ended: Ended,
 }
@@ -164,6 +167,7 @@ impl Line {
             peer: request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr),
             request_id: request_id.to_string(),
             retry_token: retry_token.and_then(|token| token.to_str().ok()).map(str::to_owned),
+            seat: None,
             began: Instant::now(),
             ended: Ended::NotYet,
         }
@@ -198,7 +202,10 @@ impl Drop for Line {
     fn drop(&mut self) {
         match self.ended {
             Ended::Answered => {}
-            Ended::NotYet => self.write("CANCELLED", None, None, "the caller left, or was cut off"),
+            Ended::NotYet => {
+                let retry_token = self.seat.as_deref().and_then(Seat::retry_token).map(RetryToken::as_str);
+                self.write("CANCELLED", None, retry_token, "the caller left, or was cut off");
+            }
         }
     }
 }
