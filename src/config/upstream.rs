@@ -14,7 +14,10 @@ use crate::region::Regions;
 use crate::region::Sources;
 use crate::transport::reqwest::Config as HttpConfig;
 use crate::transport::reqwest::Trust;
+use std::io;
 use std::io::ErrorKind;
+use std::io::Read;
+use std::path::Path;
 use std::path::PathBuf;
 
 /// Everything that is needed to call OCI, but the credential.
@@ -96,7 +99,7 @@ impl Upstream {
         let read = |path: &PathBuf| {
             let name = given.name("--cert-bundle", "OCI_CLI_CERT_BUNDLE");
             let unreadable = |error| Problem::with(name, format_args!("{}: {error}", path.display()));
-            std::fs::read(path).map_err(unreadable)
+            whole(path).map_err(unreadable)
         };
         let is_secure = endpoint.is_none_or(Endpoint::is_secure);
         if self.proxy.is_some() && !is_secure {
@@ -116,6 +119,18 @@ impl Upstream {
     }
 }
 
+/// Reads a file, unless it has no end.
+fn whole(path: &Path) -> io::Result<Vec<u8>> {
+    /// All certificates that a system trusts take a quarter of a mebibyte.
+    const LONGEST: u64 = 4 * 1024 * 1024;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    match u64::try_from(bytes.len()) {
+        Ok(0..=LONGEST) => Ok(bytes),
+        Ok(_) | Err(_) => Err(io::Error::new(ErrorKind::FileTooLarge, "it is longer than 4 MiB")),
+    }
+}
+
 /// A misspelt region looks like a new one.
 fn assumed(region: &Region) -> Option<String> {
     let (id, domain) = (region.id(), region.domain());
@@ -129,7 +144,7 @@ fn regions(environment: &Environment) -> (Regions, Vec<String>) {
     let file = environment.home.as_ref().map(|home| home.join(".oci/regions-config.json"));
     let (mut regions_config, mut warnings) = (None, Vec::new());
     if let Some(path) = file {
-        match std::fs::read_to_string(&path) {
+        match whole(&path).and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other)) {
             Ok(text) => regions_config = Some(text),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => warnings.push(format!("{} is ignored: {error}", path.display())),
