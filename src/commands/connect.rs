@@ -20,6 +20,7 @@ use crate::credentials::StaticCredentials;
 use crate::oci;
 use crate::transport::reqwest::BuildError;
 use crate::transport::reqwest::Client as HttpClient;
+use crate::transport::retry;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -66,10 +67,16 @@ impl Connected {
     }
 }
 
-/// Signs in as the settings say, and joins the credential with the endpoint that they, or its source, name.
-pub(super) async fn connect(upstream: &Upstream, given: &Given) -> Result<Connected, Failure> {
+/// Signs in as the settings say, and joins the credential with the endpoint that they, or its source, name. What fails at
+/// OCI is repeated as `retry` says.
+pub(super) async fn connect(
+    upstream: &Upstream,
+    given: &Given,
+    retry: retry::Config,
+) -> Result<Connected, Failure> {
     let (clock, until) = (Clock::system(), Instant::now() + PATIENCE);
-    let signed_in = Way { upstream, given, clock: &clock }.sign_in()?;
+    let mut signed_in = Way { upstream, given, clock: &clock }.sign_in()?;
+    signed_in.resolved.oci.retry = retry;
     let first = tokio::time::timeout_at(until, signed_in.credentials.provide()).await.ok();
     if let Some(Err(error)) = &first
         && error.is_setting()
