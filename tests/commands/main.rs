@@ -21,6 +21,9 @@ mod healthcheck;
 mod help;
 mod leaks;
 mod load;
+#[path = "../gateway/network.rs"]
+mod network;
+mod partition;
 mod process;
 mod sandbox;
 mod secrets;

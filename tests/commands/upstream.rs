@@ -42,18 +42,28 @@ impl Upstream {
     pub(crate) async fn with_issuers_behind(behind: Duration) -> Self {
         let issuers =
             IssuerConfig { keys: Some(ISSUER_KEYS.clone()), ..IssuerConfig::new(any_port(), any_port()) };
-        Self::of(Transport::Plaintext, behind, Some(issuers)).await
+        Self::of(any_port(), Transport::Plaintext, behind, Some(issuers)).await
     }
 
     /// With its clock behind by so much.
     pub(crate) async fn with(transport: Transport, behind: Duration) -> Self {
-        Self::of(transport, behind, None).await
+        Self::of(any_port(), transport, behind, None).await
     }
 
-    async fn of(transport: Transport, behind: Duration, issuers: Option<IssuerConfig>) -> Self {
+    /// At an address of this machine, for another one.
+    pub(crate) async fn at(oci_listen: SocketAddr) -> Self {
+        Self::of(oci_listen, Transport::Tls, Duration::ZERO, None).await
+    }
+
+    async fn of(
+        oci_listen: SocketAddr,
+        transport: Transport,
+        behind: Duration,
+        issuers: Option<IssuerConfig>,
+    ) -> Self {
         let clock = Clock::system();
         let sandbox = Sandbox::start(Config {
-            oci_listen: any_port(),
+            oci_listen,
             control_listen: any_port(),
             transport,
             now: Arc::new(move || clock.now() - behind),
