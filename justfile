@@ -69,7 +69,8 @@ fuzz SECONDS="60" *TARGETS:
 bench *ARGS:
     cargo bench {{ ARGS }}
 
-# The long proof of exactly-once: the loop against 100,000 plans of faults, then the long runs, each within its time.
+# The long proof of exactly-once: the loop against 100,000 plans of faults, then the long runs, each within its time; an
+# outage of a minute, and a partition of half a minute.
 # `PROVE_SEED` repeats a run.
 prove:
     PROPTEST_CASES=100000 cargo test --lib no_plan_of_faults
@@ -77,3 +78,5 @@ prove:
     timeout 45m cargo test --release --test prove -- --ignored --nocapture a_hundred_thousand
     timeout 15m cargo test --release --test prove -- --ignored --nocapture twenty_thousand
     timeout 15m cargo test --release --test prove -- --ignored --nocapture ten_thousand
+    timeout 15m cargo test --release --test prove -- --ignored --nocapture an_outage_of_a_minute
+    timeout 15m cargo test --release --test commands -- --ignored --nocapture a_partition_of_thirty_seconds
