@@ -34,4 +34,5 @@ mod relay;
 mod rig;
 mod sharing;
 mod start;
+mod strangers;
 mod validation;
