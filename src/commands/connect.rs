@@ -22,6 +22,7 @@ use crate::credentials::StaticCredentials;
 use crate::oci;
 use crate::transport::reqwest::BuildError;
 use crate::transport::reqwest::Client as HttpClient;
+use crate::transport::retry;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -67,15 +68,21 @@ impl Connected {
     }
 }
 
-/// Signs in as the settings say, and joins the credential with the endpoint that they, or its source, name.
-pub(super) async fn connect(upstream: &Upstream, given: &Given) -> Result<Connected, Failure> {
+/// Signs in as the settings say, and joins the credential with the endpoint that they, or its source, name. What fails at
+/// OCI is repeated as `retry` says.
+pub(super) async fn connect(
+    upstream: &Upstream,
+    given: &Given,
+    retry: retry::Config,
+) -> Result<Connected, Failure> {
     let (clock, until) = (Clock::system(), Instant::now() + PATIENCE);
     let way = Way { upstream: upstream.clone(), given: given.clone(), clock: clock.clone() };
     let auth = upstream.chosen(given);
     // Files are read that may hang. What is begun so is left to end with the process.
     let begun = tokio::task::spawn_blocking(move || {
         let Way { upstream, given, clock } = way.clone();
-        let signed_in = way.sign_in()?;
+        let mut signed_in = way.sign_in()?;
+        signed_in.resolved.oci.retry = retry;
         let notes = signed_in.notes.clone();
         let joined = joined(signed_in, auth, clock).map_err(|error| unbuilt(&error, &upstream, &given));
         Ok::<_, Failure>((joined?, notes))

@@ -12,6 +12,7 @@ use crate::server;
 use crate::server::Reflection;
 use crate::server::Server;
 use crate::server::deadline;
+use crate::transport::retry;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ pub(super) async fn run(settings: Serve, given: &Given) -> Result<ExitCode, Fail
     let config = config(&settings.listen, given)?;
     let mut signals = Signals::new()?;
     let oci = tokio::select! {
-        oci = connect(&settings.upstream, given) => oci?,
+        oci = connect(&settings.upstream, given, retry::Config::default()) => oci?,
         // Nothing is served yet, and nothing is lost.
         () = signals.next() => return Ok(ExitCode::SUCCESS),
     };

@@ -5,11 +5,9 @@ use super::backup::Backup;
 use super::backup::CreateDetails;
 use super::operation::Operation;
 use super::operation::Unusable;
-use super::request::Idempotency;
 use super::request::Request;
 use super::retry_token::RetryToken;
 use crate::ocid::Ocid;
-use http::Method;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -38,15 +36,8 @@ impl Operation for CreateBootVolumeBackup {
     type Output = BootVolumeBackup;
 
     fn request(&self) -> Result<Request, serde_json::Error> {
-        let body =
-            serde_json::to_vec(&Body { boot_volume_id: &self.boot_volume_id, details: &self.details })?;
-        Ok(Request {
-            method: Method::POST,
-            target: "/bootVolumeBackups".to_owned(),
-            body: body.into(),
-            idempotency: Idempotency::RetryToken(self.retry_token.clone()),
-            max_answer: Request::ONE_RESOURCE,
-        })
+        let body = Body { boot_volume_id: &self.boot_volume_id, details: &self.details };
+        Request::create("/bootVolumeBackups", &body, &self.retry_token)
     }
 
     fn subject(&self) -> &Ocid {
@@ -58,12 +49,7 @@ impl Operation for CreateBootVolumeBackup {
     }
 
     fn check(&self, made: &BootVolumeBackup) -> Result<(), Unusable> {
-        match &made.boot_volume_id {
-            Some(other) if !other.eq_ignore_ascii_case(self.boot_volume_id.as_str()) => {
-                Err(Unusable::OtherSource { named: other.clone() })
-            }
-            Some(_) | None => Ok(()),
-        }
+        Unusable::unless_about(&self.boot_volume_id, made.boot_volume_id.as_deref())
     }
 }
 

@@ -170,7 +170,13 @@ impl<O: Operation> Exchange<O> {
             heard: false,
         });
         let changed = Notify::new();
-        match operation.request() {
+        let request = operation.request();
+        if let (Ok(request), Some(seat)) = (&request, &call.seat)
+            && let Some(retry_token) = request.idempotency.retry_token()
+        {
+            seat.note(retry_token);
+        }
+        match request {
             Ok(request) => Ok(Self { client, operation, request, call, timeout, progress, changed }),
             Err(_unserializable) => Err(Error {
                 cause: Cause::Internal("a validated input has no JSON form").into(),

@@ -18,6 +18,7 @@ pub mod read;
 pub mod request;
 pub mod request_id;
 pub mod retry_token;
+mod seat;
 mod signers;
 mod standing;
 pub mod volume_backup;
@@ -27,6 +28,7 @@ pub use error::Error;
 pub use flights::Sharing;
 pub use mutations::Mutations;
 pub use place::Place;
+pub use seat::Seat;
 pub use standing::Standing;
 
 use crate::clock::Clock;
@@ -49,7 +51,6 @@ use request_id::RequestId;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::watch;
 use volume_backup::CreateVolumeBackup;
 use volume_backup::GetVolumeBackup;
@@ -87,14 +88,14 @@ pub struct Call {
     /// The call's name in everybody's logs.
     pub request_id: RequestId,
     /// Held until the call's last attempt has ended.
-    pub permit: Option<Arc<OwnedSemaphorePermit>>,
+    pub seat: Option<Arc<Seat>>,
 }
 
 impl Default for Call {
     /// A call that came with nothing.
     fn default() -> Self {
         let deadline = Deadline::after(Duration::from_secs(30));
-        Self { deadline, request_id: RequestId::generate(), permit: None }
+        Self { deadline, request_id: RequestId::generate(), seat: None }
     }
 }
 

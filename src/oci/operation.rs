@@ -64,6 +64,18 @@ pub enum Unusable {
     },
 }
 
+impl Unusable {
+    /// Whether an answer is about what was asked for, as far as it says.
+    pub(super) fn unless_about(asked: &Ocid, named: Option<&str>) -> Result<(), Self> {
+        match named {
+            Some(other) if !other.eq_ignore_ascii_case(asked.as_str()) => {
+                Err(Self::OtherSource { named: other.to_owned() })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
 /// Reads a 2xx body: first as JSON, then as the resource, since the two failures mean different things.
 pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Unusable> {
     serde_json::from_slice(body).map_err(|error| match error.classify() {

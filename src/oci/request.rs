@@ -5,6 +5,7 @@ use super::retry_token::RetryToken;
 use crate::transport::retry::Repetition;
 use bytes::Bytes;
 use http::Method;
+use serde::Serialize;
 
 /// One REST request, unsigned.
 #[derive(Debug, Clone)]
@@ -63,6 +64,21 @@ impl Idempotency {
 impl Request {
     /// Enough for any one resource.
     pub const ONE_RESOURCE: usize = 256 * 1024;
+
+    /// A POST that makes one resource, and that a token keeps from making it twice.
+    pub fn create(
+        target: &str,
+        body: &impl Serialize,
+        retry_token: &RetryToken,
+    ) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            method: Method::POST,
+            target: target.to_owned(),
+            body: serde_json::to_vec(body)?.into(),
+            idempotency: Idempotency::RetryToken(retry_token.clone()),
+            max_answer: Self::ONE_RESOURCE,
+        })
+    }
 
     /// A GET of one resource.
     #[must_use]

@@ -6,11 +6,9 @@ use super::backup::CreateDetails;
 use super::operation::Operation;
 use super::operation::Unusable;
 use super::read::whole_number;
-use super::request::Idempotency;
 use super::request::Request;
 use super::retry_token::RetryToken;
 use crate::ocid::Ocid;
-use http::Method;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -39,14 +37,8 @@ impl Operation for CreateVolumeBackup {
     type Output = VolumeBackup;
 
     fn request(&self) -> Result<Request, serde_json::Error> {
-        let body = serde_json::to_vec(&Body { volume_id: &self.volume_id, details: &self.details })?;
-        Ok(Request {
-            method: Method::POST,
-            target: "/volumeBackups".to_owned(),
-            body: body.into(),
-            idempotency: Idempotency::RetryToken(self.retry_token.clone()),
-            max_answer: Request::ONE_RESOURCE,
-        })
+        let body = Body { volume_id: &self.volume_id, details: &self.details };
+        Request::create("/volumeBackups", &body, &self.retry_token)
     }
 
     fn subject(&self) -> &Ocid {
@@ -58,12 +50,7 @@ impl Operation for CreateVolumeBackup {
     }
 
     fn check(&self, made: &VolumeBackup) -> Result<(), Unusable> {
-        match &made.volume_id {
-            Some(other) if !other.eq_ignore_ascii_case(self.volume_id.as_str()) => {
-                Err(Unusable::OtherSource { named: other.clone() })
-            }
-            Some(_) | None => Ok(()),
-        }
+        Unusable::unless_about(&self.volume_id, made.volume_id.as_deref())
     }
 }
 

@@ -19,20 +19,51 @@ pub const ETAG: &str = "etag";
 /// What the caller's gRPC library may do (gRFC A6): wait so many milliseconds, or never try again.
 pub const GRPC_RETRY_PUSHBACK_MS: &str = "grpc-retry-pushback-ms";
 
-/// The caller's request id if it is well-formed, else a new one.
+/// What a key that means one thing came with.
+#[derive(Debug, Clone, Copy)]
+pub enum Only<'a> {
+    /// It did not come.
+    None,
+    /// Its value.
+    Value(&'a HeaderValue),
+    /// It came more than once: which was meant is nobody's to guess.
+    Several,
+}
+
+/// The value of a key that may come once.
+#[must_use]
+pub fn only<'a>(headers: &'a HeaderMap, key: &str) -> Only<'a> {
+    let mut values = headers.get_all(key).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Only::None,
+        (Some(value), None) => Only::Value(value),
+        (Some(_), Some(_)) => Only::Several,
+    }
+}
+
+impl<'a> Only<'a> {
+    /// As a text, if it is one.
+    fn text(self) -> Option<&'a str> {
+        match self {
+            Self::Value(value) => value.to_str().ok(),
+            Self::None | Self::Several => None,
+        }
+    }
+}
+
+/// The caller's request id if it is well-formed and one, else a new one.
 #[must_use]
 pub fn request_id(headers: &HeaderMap) -> RequestId {
-    headers
-        .get(OPC_REQUEST_ID)
-        .and_then(|value| RequestId::parse(value.to_str().ok()?))
-        .unwrap_or_else(RequestId::generate)
+    only(headers, OPC_REQUEST_ID).text().and_then(RequestId::parse).unwrap_or_else(RequestId::generate)
 }
 
 /// The caller's token from its metadata, to be told back where the message was never read.
 #[must_use]
 pub fn told_retry_token(headers: &HeaderMap) -> Option<HeaderValue> {
-    let value = headers.get(OPC_RETRY_TOKEN)?;
-    RetryToken::parse(value.to_str().ok()?).ok().map(|_well_formed| value.clone())
+    match only(headers, OPC_RETRY_TOKEN) {
+        Only::Value(value) => RetryToken::parse(value.to_str().ok()?).ok().map(|_well_formed| value.clone()),
+        Only::None | Only::Several => None,
+    }
 }
 
 /// What the caller's metadata says about the retry token.
@@ -48,11 +79,10 @@ pub(super) enum ToldToken<'a> {
 
 impl<'a> ToldToken<'a> {
     pub(super) fn of(metadata: &'a MetadataMap) -> Self {
-        let mut values = metadata.get_all(OPC_RETRY_TOKEN).iter();
-        match (values.next(), values.next()) {
-            (None, _) => Self::None,
-            (Some(value), None) => value.to_str().map_or(Self::Unusable, Self::Text),
-            (Some(_), Some(_)) => Self::Unusable,
+        match only(metadata.as_ref(), OPC_RETRY_TOKEN) {
+            Only::None => Self::None,
+            Only::Value(value) => value.to_str().map_or(Self::Unusable, Self::Text),
+            Only::Several => Self::Unusable,
         }
     }
 }

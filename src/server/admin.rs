@@ -62,7 +62,7 @@ async fn metrics(
         family("counter", "Faults of the gateway.", "gateway_panics_total", telemetry::panics()),
         family(
             "counter",
-            "Lines of the log that its reader had no room for.",
+            "Lines of the log that nobody read in time.",
             "gateway_log_lines_dropped_total",
             telemetry::dropped_lines(),
         ),

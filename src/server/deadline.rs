@@ -3,21 +3,22 @@
 //! tonic enforces the header too, but outside every layer and as CANCELLED; answering a little earlier keeps
 //! it from ever coming to that.
 
-use super::layers::Place;
 use super::layers::Request;
 use super::layers::Response;
 use super::layers::Whole;
 use super::layers::refuse;
+use super::message;
 use crate::oci;
+use crate::oci::Seat;
 use crate::oci::deadline::Deadline;
 use crate::oci::request_id::RequestId;
+use crate::rpc::metadata;
+use crate::rpc::metadata::Only;
 use crate::rpc::status::Refusal;
 use http::HeaderMap;
-use http_body_util::BodyExt;
 use http_body_util::Full;
-use http_body_util::LengthLimitError;
-use http_body_util::Limited;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tower::Service;
@@ -27,10 +28,6 @@ const GRPC_TIMEOUT: &str = "grpc-timeout";
 /// How long a message may take to come once its call has begun. It needs no more than the call's own headers; a call
 /// whose message never came would keep its place from others.
 pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The longest message, and what stands before it: a flag and the length
-/// (github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
-const MAX_BODY: usize = super::MAX_MESSAGE + 5;
 
 /// How much later than the handler's own answer the layer steps in.
 const AFTER_THE_HANDLER: Duration = Duration::from_millis(20);
@@ -52,7 +49,7 @@ pub(super) async fn enforce<S>(
     request: Request,
     operation: &str,
     request_id: &RequestId,
-    place: Place,
+    seat: Arc<Seat>,
     mut service: S,
 ) -> Response
 where
@@ -70,7 +67,7 @@ where
         Ok(request) => request,
         Err(refusal) => return refuse(refusal, operation, request_id),
     };
-    let call = oci::Call { deadline, request_id: request_id.clone(), permit: Some(place) };
+    let call = oci::Call { deadline, request_id: request_id.clone(), seat: Some(seat) };
     request.extensions_mut().insert(call);
     let end = deadline.answer_by() + AFTER_THE_HANDLER;
     match tokio::time::timeout_at(end, service.call(request)).await {
@@ -82,23 +79,25 @@ where
 /// The call with the whole of its message.
 async fn received(request: Request, end: Instant) -> Result<Whole, Refusal> {
     let (head, body) = request.into_parts();
-    let read = tokio::time::timeout_at(end, Limited::new(body, MAX_BODY).collect());
-    let message = read.await.map_err(|_elapsed| Refusal::NoMessage)?;
-    let message = message.map_err(|error| match error.is::<LengthLimitError>() {
-        true => Refusal::TooLarge,
-        false => Refusal::NoMessage,
-    })?;
-    Ok(Whole::from_parts(head, Full::new(message.to_bytes())))
+    if !message::is_for_somebody(head.uri.path()) {
+        return Ok(Whole::from_parts(head, Full::default()));
+    }
+    let read = tokio::time::timeout_at(end, message::read(body));
+    let message = read.await.map_err(|_elapsed| Refusal::NoMessage)??;
+    Ok(Whole::from_parts(head, Full::new(message)))
 }
 
 /// The header's value is not of gRPC's form.
 struct Malformed;
 
-/// `Timeout → TimeoutValue TimeoutUnit`: at most eight digits and one letter
+/// `Timeout → TimeoutValue TimeoutUnit`: at most eight digits and one letter, once
 /// (github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
 fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Malformed> {
-    let Some(value) = headers.get(GRPC_TIMEOUT) else { return Ok(None) };
-    let text = value.to_str().map_err(|_not_ascii| Malformed)?;
+    let text = match metadata::only(headers, GRPC_TIMEOUT) {
+        Only::None => return Ok(None),
+        Only::Value(value) => value.to_str().map_err(|_not_ascii| Malformed)?,
+        Only::Several => return Err(Malformed),
+    };
     let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or(Malformed)?;
     if !(1..=8).contains(&digits.len()) || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return Err(Malformed);

@@ -2,7 +2,9 @@
 //! all that a call is checked for, and the lines of a busy moment take less time together.
 
 use super::layers::Request;
+use crate::oci::Seat;
 use crate::oci::request_id::RequestId;
+use crate::oci::retry_token::RetryToken;
 use crate::rpc::metadata::OPC_REQUEST_ID;
 use crate::rpc::metadata::OPC_RETRY_TOKEN;
 use crate::rpc::status;
@@ -34,6 +36,8 @@ struct Lines {
 /// A call that is to have its line when it ends, also when the caller ends it by leaving.
 pub(super) struct Entry {
     call: Option<Call>,
+    /// Knows the message's token, once that was read.
+    seat: Option<Arc<Seat>>,
     journal: Journal,
 }
 
@@ -69,7 +73,7 @@ impl Journal {
             retry_token: retry_token.and_then(|token| token.to_str().ok()).map(str::to_owned),
             began: Instant::now(),
         };
-        Entry { call: Some(call), journal: self.clone() }
+        Entry { call: Some(call), seat: None, journal: self.clone() }
     }
 
     /// Writes what was noted, for ever.
@@ -88,6 +92,11 @@ impl Journal {
 }
 
 impl Entry {
+    /// The call has a place among those in flight.
+    pub(super) fn seated(&mut self, seat: &Arc<Seat>) {
+        self.seat = Some(Arc::clone(seat));
+    }
+
     /// The call has an answer with these headers.
     pub(super) fn end(mut self, headers: &HeaderMap) {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -111,7 +120,8 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.note("CANCELLED", None, None, "the caller left, or was cut off".to_owned());
+        let retry_token = self.seat.as_deref().and_then(Seat::retry_token).map(RetryToken::to_string);
+        self.note("CANCELLED", None, retry_token, "the caller left, or was cut off".to_owned());
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::deadline;
 use super::journal::Journal;
+use crate::oci::Seat;
 use crate::oci::request_id::RequestId;
 use crate::rpc::metadata;
 use crate::rpc::metadata::OPC_REQUEST_ID;
@@ -24,7 +25,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
@@ -68,10 +68,13 @@ where
         let _counted = self.entrance.calls.token();
         let request_id = metadata::request_id(request.headers());
         let retry_token = metadata::told_retry_token(request.headers());
-        let entry = self.entrance.journal.begin(&request, &request_id, retry_token.as_ref());
+        let mut entry = self.entrance.journal.begin(&request, &request_id, retry_token.as_ref());
         let operation = operation(request.uri().path()).to_owned();
-        let mut response = match self.entrance.place() {
-            Some(place) => self.survive(request, &operation, &request_id, place).await,
+        let mut response = match self.entrance.seat() {
+            Some(seat) => {
+                entry.seated(&seat);
+                self.survive(request, &operation, &request_id, seat).await
+            }
             // Before the message is read and anything is signed.
             None => refuse(Refusal::Overloaded, &operation, &request_id),
         };
@@ -98,11 +101,11 @@ where
         request: Request,
         operation: &str,
         request_id: &RequestId,
-        place: Place,
+        seat: Arc<Seat>,
     ) -> Response {
         let Self { service, deadlines, .. } = self;
         // Innermost, so that everything outside sees its answer: the caller's deadline.
-        let answer = deadline::enforce(deadlines, request, operation, request_id, place, service);
+        let answer = deadline::enforce(deadlines, request, operation, request_id, seat, service);
         match AssertUnwindSafe(answer).catch_unwind().await {
             Ok(response) => response,
             Err(_said) => refuse(Refusal::Panic, operation, request_id),
@@ -150,9 +153,6 @@ impl Service<Whole> for Nowhere {
     }
 }
 
-/// A place among the calls in flight. Whoever works for the call holds it, as the work may outlive the caller.
-pub(super) type Place = Arc<OwnedSemaphorePermit>;
-
 /// Where calls come in, and how many may be in flight.
 #[derive(Clone)]
 pub(super) struct Entrance {
@@ -167,8 +167,8 @@ impl Entrance {
         Self { calls, journal, places: Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS))) }
     }
 
-    fn place(&self) -> Option<Place> {
-        Arc::clone(&self.places).try_acquire_owned().ok().map(Arc::new)
+    fn seat(&self) -> Option<Arc<Seat>> {
+        Arc::clone(&self.places).try_acquire_owned().ok().map(|permit| Arc::new(Seat::new(permit)))
     }
 }
 

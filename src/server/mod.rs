@@ -8,6 +8,7 @@ mod connection;
 pub mod deadline;
 mod journal;
 mod layers;
+mod message;
 mod readiness;
 mod shutdown;
 

@@ -2,16 +2,17 @@
 //!
 //! It never decides anything, and nothing below it may log a key, a passphrase, a token or a signature.
 
+mod filter;
 mod panics;
 mod stderr;
 
+pub use filter::InvalidFilter;
 pub use panics::note_panic;
 pub use panics::panics;
 pub use stderr::Log;
 pub use stderr::dropped_lines;
 
 use std::io::IsTerminal;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -33,11 +34,6 @@ pub struct Config {
     /// Targets and levels, in the form of `RUST_LOG`.
     pub filter: String,
 }
-
-/// The filter is not of the form of `RUST_LOG`.
-#[derive(Debug, thiserror::Error)]
-#[error("not a log filter such as `info` or `info,oci_backup_gateway=debug`: {0}")]
-pub struct InvalidFilter(String);
 
 /// Why nothing is logged.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +67,7 @@ pub fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(filter).map_err(|error| InvalidFilter(error.to_string()))?;
+    let filter = filter::read(filter)?;
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     Ok(match format {

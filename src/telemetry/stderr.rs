@@ -16,8 +16,8 @@ use std::time::Duration;
 /// How long a line may wait for others. Waking the writer, and whoever reads, takes longer than writing a line.
 const TOGETHER: Duration = Duration::from_millis(5);
 
-/// What may be left for the writer, where nobody reads.
-const LEFT_AT_MOST: usize = 1 << 20;
+/// What may be left for the writer, where nobody reads; the writer may have taken as much before.
+const LEFT_AT_MOST: usize = 1 << 19;
 
 /// How long the end of the process waits for whoever reads.
 const LAST_LINES: Duration = Duration::from_millis(500);

@@ -5,6 +5,7 @@ use crate::process::program;
 use crate::upstream::IDENTITY;
 use crate::upstream::Upstream;
 use oci_backup_gateway::sandbox::AnswerChange;
+use oci_backup_gateway::sandbox::CutPoint;
 use oci_backup_gateway::sandbox::Fault;
 use oci_backup_gateway::sandbox::FaultRule;
 use oci_backup_gateway::sandbox::Identity;
@@ -156,6 +157,24 @@ async fn an_oci_in_trouble_is_told_with_its_words_and_the_request_id() {
         "{said}"
     );
     assert!(under(&report, "request id").len() > 32);
+}
+
+/// Whoever checks wants to know how it is, and not how it was after four pauses.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_is_told_after_one_attempt() {
+    for fault in [
+        Fault::status(500, "InternalServerError", "out of order"),
+        Fault::status(503, "ServiceUnavailable", "busy"),
+        Fault::status(429, "TooManyRequests", "slow down"),
+        Fault::status(401, "NotAuthenticated", "no"),
+        Fault::reset(CutPoint::BeforeCommit),
+        Fault::body("text/html", "<html>a proxy's page</html>"),
+    ] {
+        let upstream = Upstream::start().await;
+        upstream.sandbox.inject(FaultRule::new(fault.clone()).forever()).unwrap();
+        report(&check(&upstream), 1);
+        assert_eq!(upstream.sandbox.ledger().attempts.len(), 1, "{fault:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -173,3 +173,15 @@ fn a_pipe_in_the_place_of_a_file_is_refused_at_once() {
     assert!(std::process::Command::new("mkfifo").arg(&key).status().unwrap().success());
     assert_eq!(refusal(program), format!("{KEY}: is a pipe or a socket, a file was expected"));
 }
+
+#[test]
+fn a_file_without_end_in_the_place_of_a_key_is_not_read_to_its_end() {
+    let serve = with(CONFIG, &pem("pkcs8")).env("OCI_CLI_KEY_FILE", "/dev/zero");
+    assert_eq!(
+        refusal(serve),
+        "/dev/zero (OCI_CLI_KEY_FILE): is longer than 1 MiB: that is no credential; correct the path"
+    );
+    let serve = with(CONFIG, &pem("pkcs8"));
+    std::os::unix::fs::symlink("/dev/zero", serve.home().join(".oci/regions-config.json")).unwrap();
+    serve.start().until_stderr("regions-config.json is ignored: it is longer than 4 MiB");
+}

@@ -1,5 +1,6 @@
 //! The program at the limits of the system: descriptors, processor, memory.
 
+use crate::cgroup::Cgroup;
 use crate::frames;
 use crate::frames::Peer;
 use crate::process::Running;
@@ -22,12 +23,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tonic::Code;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
+
+/// One flood at a time: side by side they would take the processors, and with them the measure, from each other.
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 const CREATE: &str = "/ocibackup.v1.BackupService/CreateVolumeBackup";
 const SERVE: &str = "serve --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0";
@@ -109,6 +114,7 @@ fn all_descriptors() -> u64 {
 /// Row 82.
 #[tokio::test(flavor = "multi_thread")]
 async fn five_thousand_idle_connections_stay_within_their_memory() {
+    let _alone = ALONE.lock().await;
     const TOO_MANY: usize = 100;
     let most = usize::try_from(all_descriptors().min(10_500) - 500).unwrap() / 2;
     if most < 5_000 {
@@ -181,6 +187,7 @@ async fn ten_thousand_streams(gateway: SocketAddr) -> JoinSet<()> {
 /// process that wants more than that ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_that_takes_most_of_the_memory_ends_nobody_and_health_answers() {
+    let _alone = ALONE.lock().await;
     const LIMIT_KIB: u64 = 96 * 1024;
     let upstream = Upstream::start().await;
     let serve = program_within(&format!("ulimit -d {LIMIT_KIB}"), SERVE);
@@ -205,8 +212,54 @@ async fn a_flood_that_takes_most_of_the_memory_ends_nobody_and_health_answers() 
     until_served(gateway).await;
 }
 
+/// Row 89, by the limit that a pod has: a cgroup's. Others in it take so much that with a flood it is nine tenths full.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_in_a_cgroup_that_is_nearly_full_ends_nobody_and_health_answers() {
+    const LIMIT: u64 = 320 << 20;
+    let _alone = ALONE.lock().await;
+    let Some(group) = Cgroup::make() else {
+        println!("NOT PROVEN HERE: this machine lets no test make a cgroup that limits memory");
+        return;
+    };
+    let upstream = Upstream::start().await;
+    let mut serve = upstream.sign_in(program_within(&group.join(), SERVE)).start();
+    let gateway = serve.address();
+    serve.logged("readiness");
+    // The second takes more: what was taken for others has found its uses by then.
+    let alone = flooded(gateway, &group).await.max(flooded(gateway, &group).await);
+    let others = (LIMIT / 10 * 9).checked_sub(alone).expect("row 81");
+    let Some(_others) = group.fill(others) else {
+        println!("NOT PROVEN HERE: this machine has no file system in memory for {others} bytes");
+        return;
+    };
+    group.limit(LIMIT);
+    let taken = flooded(gateway, &group).await;
+    println!("{} KiB of {}, {} by the gateway alone", taken / 1024, LIMIT / 1024, alone / 1024);
+    assert!(taken > LIMIT / 100 * 85, "{taken} of {LIMIT}: the limit is not near");
+    assert_eq!(group.kills(), 0, "nobody was killed");
+    serve.signal("TERM");
+    assert_eq!(serve.wait().code, Some(0));
+}
+
+/// Floods the gateway while health is asked, and returns the most memory that was taken.
+async fn flooded(gateway: SocketAddr, group: &Arc<Cgroup>) -> u64 {
+    let mut health = HealthClient::new(channel(gateway).await);
+    let watch = group.watch();
+    let flood = tokio::spawn(ten_thousand_streams(gateway));
+    while !flood.is_finished() {
+        let answer = health.check(HealthCheckRequest::default()).await.unwrap().into_inner();
+        assert_eq!(answer.status(), ServingStatus::Serving);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let most = watch.stop();
+    drop(flood.await.unwrap());
+    until_served(gateway).await;
+    most
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_streams_over_a_hundred_connections_stay_within_their_memory() {
+    let _alone = ALONE.lock().await;
     let upstream = Upstream::start().await;
     let mut serve = upstream.sign_in(program(SERVE)).start();
     let gateway = serve.address();

@@ -9,6 +9,7 @@
     reason = "a test ends where something is not as expected; clippy.toml knows only functions marked as tests"
 )]
 
+mod cgroup;
 mod check;
 mod credentials;
 mod endpoints;
@@ -22,6 +23,9 @@ mod healthcheck;
 mod help;
 mod leaks;
 mod load;
+#[path = "../gateway/network.rs"]
+mod network;
+mod partition;
 mod process;
 mod sandbox;
 mod secrets;

@@ -163,6 +163,10 @@ impl Running {
         self.home.path().to_owned()
     }
 
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn stdout(&self) -> String {
         self.stdout.text()
     }

@@ -52,6 +52,8 @@ const ROWS: &[Row] = &[
     Row(CALLING, "--cert-bundle", "OCI_CLI_CERT_BUNDLE", "/no/such/file", &["/no/such/file", "No such file"]),
     Row(CALLING, "--cert-bundle", "OCI_CLI_CERT_BUNDLE", "/dev/null", &["/dev/null: ", "it holds no certificate; PEM certificates are expected"]),
     Row(CALLING, "--cert-bundle", "OCI_CLI_CERT_BUNDLE", "/", &["directory"]),
+    Row(CALLING, "--cert-bundle", "OCI_CLI_CERT_BUNDLE", "/dev/zero", &["/dev/zero: it is longer than 4 MiB"]),
+    Row(CALLING, "--config-file", "OCI_CLI_CONFIG_FILE", "/dev/zero", &["is longer than 1 MiB"]),
     Row(CALLING, "--cert-bundle", "OCI_CLI_CERT_BUNDLE", env!("CARGO_MANIFEST_PATH"), &["it holds no certificate"]),
     Row(CALLING, "--proxy", "GATEWAY_PROXY", "proxy.example.com", URL),
     Row(CALLING, "--proxy", "GATEWAY_PROXY", "socks5://proxy.example.com", URL),
@@ -152,7 +154,8 @@ fn a_flag_without_a_value_takes_its_word_from_a_variable() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_filter_of_log_lines_that_is_none_names_its_variable() {
     let upstream = Upstream::start().await;
-    for filter in [OsStr::new("info,oci_backup_gateway=loud"), OsStr::new("="), OsStr::from_bytes(b"\xff")] {
+    let no_filter = ["info,oci_backup_gateway=loud", "=", "inof", "hyper=debug"].map(OsStr::new);
+    for filter in no_filter.into_iter().chain([OsStr::from_bytes(b"\xff")]) {
         for command in LOGGING {
             let ended = good(command, &upstream).env("RUST_LOG", filter).run();
             let line = ended.refusal(2);

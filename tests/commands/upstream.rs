@@ -41,24 +41,34 @@ impl Upstream {
 
     /// The same, with its clock behind by so much.
     pub(crate) async fn with_issuers_behind(behind: Duration) -> Self {
-        Self::of(Transport::Plaintext, behind, Some(issuers(any_port()))).await
+        Self::of(any_port(), Transport::Plaintext, behind, Some(issuers(any_port()))).await
     }
 
     /// The same, with its metadata service at another loopback address.
     pub(crate) async fn with_issuers_on(address: IpAddr) -> Self {
         let issuers = issuers(SocketAddr::new(address, 0));
-        Self::of(Transport::Plaintext, Duration::ZERO, Some(issuers)).await
+        Self::of(any_port(), Transport::Plaintext, Duration::ZERO, Some(issuers)).await
     }
 
     /// With its clock behind by so much.
     pub(crate) async fn with(transport: Transport, behind: Duration) -> Self {
-        Self::of(transport, behind, None).await
+        Self::of(any_port(), transport, behind, None).await
     }
 
-    async fn of(transport: Transport, behind: Duration, issuers: Option<IssuerConfig>) -> Self {
+    /// At an address of this machine, for another one.
+    pub(crate) async fn at(oci_listen: SocketAddr) -> Self {
+        Self::of(oci_listen, Transport::Tls, Duration::ZERO, None).await
+    }
+
+    async fn of(
+        oci_listen: SocketAddr,
+        transport: Transport,
+        behind: Duration,
+        issuers: Option<IssuerConfig>,
+    ) -> Self {
         let clock = Clock::system();
         let sandbox = Sandbox::start(Config {
-            oci_listen: any_port(),
+            oci_listen,
             control_listen: any_port(),
             transport,
             now: Arc::new(move || clock.now() - behind),

@@ -2,6 +2,10 @@
 
 use crate::ending::LEEWAY;
 use crate::ending::within;
+use crate::network;
+use crate::network::FAR;
+use crate::network::NOBODY;
+use crate::network::ip;
 use crate::relay::Loses;
 use crate::relay::Relay;
 use crate::rig::Rig;
@@ -110,6 +114,33 @@ async fn what_was_never_sent_is_tried_again_by_the_gateway_and_then_by_anybody()
     });
     let [refused, unknown, silent, speechless] = calls;
     tokio::join!(refused, unknown, silent, speechless);
+}
+
+/// Row 3, with a SYN that gets lost and not only unanswered.
+#[test]
+fn a_syn_that_gets_lost_costs_the_time_of_a_connect() {
+    network::alone("connection_faults::of_a_lost_syn");
+}
+
+#[tokio::test]
+#[ignore = "needs a network of its own"]
+async fn of_a_lost_syn() {
+    if !network::is_alone() {
+        return;
+    }
+    ip(&format!("link add name near type veth peer name far address {FAR}"));
+    ip("addr add 10.77.0.1/24 dev near");
+    ip("link set far up");
+    ip("link set near up");
+    ip(&format!("neigh replace 10.77.0.9 lladdr {NOBODY} dev near nud permanent"));
+    let endpoint = Some("https://10.77.0.9".to_owned());
+    let server = within(10 * SECOND);
+    let rig = Rig::with(Setup { endpoint, retry: hasty(2), server, ..Setup::default() }).await;
+    let ending = rig.create().await;
+    rig.assert_none("a lost SYN", &ending, Code::Unavailable, "UPSTREAM_CONNECT");
+    assert_eq!((ending.info("attempts"), ending.info("outcome")), ("2".into(), "NOT_STARTED".into()));
+    assert!(ending.pushback() > 0 && ending.retry_delay().is_some());
+    assert!((4 * SECOND..5 * SECOND + LEEWAY).contains(&ending.took), "{ending:?}");
 }
 
 /// What a TLS server does wrong.

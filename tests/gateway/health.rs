@@ -10,6 +10,7 @@ use oci_backup_gateway::credentials::ProvideCredentials;
 use oci_backup_gateway::credentials::Provided;
 use oci_backup_gateway::sandbox::Fault;
 use oci_backup_gateway::sandbox::FaultRule;
+use oci_backup_gateway::transport::retry;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_check_response::ServingStatus::NotServing;
 use tonic_health::pb::health_check_response::ServingStatus::Serving;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_types::StatusExt;
 
 const SERVER: &str = "";
 const SERVICE: &str = "ocibackup.v1.BackupService";
@@ -232,4 +234,26 @@ async fn the_admin_pages_are_three() {
     for path in ["/", "/health", "/metrics/", "/livez/x"] {
         assert_eq!(probes.get(path).await.0, "HTTP/1.1 404 Not Found", "{path}");
     }
+}
+
+/// An outage of OCI's is no fault of this replica: not ready, all replicas would leave the Service together, and callers get
+/// connection errors in place of an answer that says what is wrong and when to come back.
+#[tokio::test]
+async fn an_open_breaker_is_told_to_callers_and_takes_no_readiness_away() {
+    let retry = retry::Config { attempts: 1, ..retry::Config::default() };
+    let rig = Rig::with(Setup { retry, ..Setup::default() }).await;
+    let probes = Probes::of(&rig).await;
+    let mut watch = probes.watch(SERVER).await;
+    until(&mut watch, Serving).await;
+    rig.sandbox.inject(FaultRule::new(Fault::status(500, "InternalError", "down")).forever()).unwrap();
+    let mut reason = String::new();
+    for _ in 0..21 {
+        let status = rig.caller.clone().create_volume_backup(create()).await.unwrap_err();
+        reason.clone_from(&status.get_error_details().error_info().unwrap().reason);
+    }
+    assert_eq!(reason, "BREAKER_OPEN");
+    assert_eq!(probes.all().await, [Serving; 3]);
+    assert_eq!(probes.ready().await, ok("ready\n"));
+    let changed = tokio::time::timeout(Duration::from_millis(300), next(&mut watch)).await;
+    assert!(changed.is_err(), "{changed:?}");
 }

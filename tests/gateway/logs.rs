@@ -183,6 +183,7 @@ async fn a_call_whose_caller_left_is_logged_and_so_is_what_became_of_its_create(
     let call = line("call", &attempt.opc_request_id.unwrap()).await;
     assert_eq!(call["code"], "CANCELLED", "{call}");
     assert_eq!(call["method"], raw::CREATE_VOLUME_BACKUP.trim_start_matches('/'));
+    assert_eq!(call["opc_retry_token"], *attempt.retry_token.as_ref().unwrap(), "the message's");
     assert!(call["peer"].is_string() && call["duration_ms"].is_number(), "{call}");
     let unheard = line("done after the caller had stopped waiting", &attempt.retry_token.unwrap()).await;
     assert_eq!(unheard["made"], rig.sandbox.ledger().commits[0].id, "{unheard}");

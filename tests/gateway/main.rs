@@ -25,6 +25,8 @@ mod load;
 mod logs;
 mod messages;
 mod metadata;
+#[expect(dead_code, reason = "it says more than these tests need")]
+mod network;
 mod panic;
 mod raw;
 mod reflection;
@@ -33,4 +35,5 @@ mod rig;
 mod rotation;
 mod sharing;
 mod start;
+mod strangers;
 mod validation;

@@ -125,8 +125,45 @@ async fn what_does_not_exist_is_unimplemented() {
     let rig = Rig::start().await;
     for path in ["/ocibackup.v1.BackupService/Nothing", "/ocibackup.v2.BackupService/CreateVolumeBackup", "/"]
     {
-        let answer = call(&rig, path, &[], raw::frame(&[])).await;
+        for messages in [1, 2] {
+            let answer = call(&rig, path, &[], raw::frame(&[]).repeat(messages)).await;
+            refused(&rig, &answer, Code::Unimplemented, "INVALID_REQUEST");
+        }
+        // Nor is a message waited for that nobody would read.
+        let (response, _stream) = raw::begin(rig.server.address(), path, &[("opc-request-id", "mine")]).await;
+        let answer = tokio::time::timeout(Duration::from_secs(1), raw::answer(response)).await.unwrap();
         refused(&rig, &answer, Code::Unimplemented, "INVALID_REQUEST");
+    }
+}
+
+/// Whoever announces too much need not send it to be told, and nothing waits for it.
+#[tokio::test]
+async fn a_message_that_is_announced_too_long_is_refused_before_it_comes() {
+    let rig = Rig::start().await;
+    let announced = raw::frame(&padded(MAX + 1))[..5].to_vec();
+    let began = Instant::now();
+    let headers = [("opc-request-id", "mine")];
+    let (response, mut stream) = raw::begin(rig.server.address(), CREATE_VOLUME_BACKUP, &headers).await;
+    stream.send_data(announced.into(), false).unwrap();
+    refused(&rig, &raw::answer(response).await, Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+}
+
+/// As grpc-go and grpc-java do. Whichever of the two was meant is nobody's to guess.
+#[tokio::test]
+async fn a_second_message_is_refused_and_none_of_the_two_is_carried_out() {
+    let rig = Rig::start().await;
+    let message = raw::frame(&create().encode_to_vec());
+    for second in [&message[..], &[0], &raw::frame(&[])] {
+        let both = [&message, second].concat();
+        let answer = call(&rig, CREATE_VOLUME_BACKUP, &[], both.clone()).await;
+        refused(&rig, &answer, Code::Internal, "INVALID_REQUEST");
+        assert!(answer.status.message().contains("exactly one"), "{answer:?}");
+        let headers = [("opc-request-id", "mine")];
+        let (response, mut stream) = raw::begin(rig.server.address(), CREATE_VOLUME_BACKUP, &headers).await;
+        // Nor is it waited for whether a third one comes.
+        stream.send_data(both.into(), false).unwrap();
+        refused(&rig, &raw::answer(response).await, Code::Internal, "INVALID_REQUEST");
     }
 }
 

@@ -83,6 +83,34 @@ async fn a_malformed_request_id_is_replaced_and_a_local_refusal_has_one_too() {
     assert_eq!(rig.creates().len(), before, "nothing was sent");
 }
 
+/// Which of the two was meant is nobody's to guess.
+#[tokio::test]
+async fn what_is_given_twice_is_not_taken_for_either() {
+    let rig = Rig::start().await;
+    let twice = |key: &'static str, values: [&str; 2]| {
+        let mut request = Request::new(pb::CreateVolumeBackupRequest { retry_token: None, ..create() });
+        for value in values {
+            request.metadata_mut().append(key, value.parse().unwrap());
+        }
+        request
+    };
+    let call = async |request| rig.caller.clone().create_volume_backup(request).await;
+    for values in [["5S", "6S"], ["5S", "5S"], ["5S", "nonsense"]] {
+        let refused = call(twice("grpc-timeout", values)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{values:?}: {refused:?}");
+        assert!(refused.message().contains("grpc-timeout"), "{refused:?}");
+    }
+    for values in [["one", "two"], ["one", "one"]] {
+        let refused = call(twice("opc-retry-token", values)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{values:?}: {refused:?}");
+        assert_eq!(refused.metadata().get("opc-retry-token"), None, "none of them is told back");
+    }
+    assert!(rig.creates().is_empty(), "nothing was sent");
+    call(twice("opc-request-id", ["one", "two"])).await.unwrap();
+    let sent = rig.creates().pop().unwrap().opc_request_id.unwrap();
+    assert!(sent.len() == 32 && sent.bytes().all(|byte| byte.is_ascii_hexdigit()), "one is made: {sent:?}");
+}
+
 #[tokio::test]
 async fn the_token_may_come_as_field_or_metadata_and_is_made_and_told_back_without_either() {
     let rig = Rig::start().await;

@@ -63,6 +63,10 @@ impl Create {
         matches!(self.calls.last(), Some(Call { answer: Answer::Made(_), .. }))
     }
 
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
     pub(crate) fn into_calls(self) -> Vec<Call> {
         self.calls
     }

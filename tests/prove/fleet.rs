@@ -18,6 +18,8 @@ pub(crate) enum Kind {
     /// Two within this process whose limits are wide: calls with one token share an exchange in one of them, and not in
     /// the other.
     Wide,
+    /// One within this process that has no breaker.
+    ByBudget,
 }
 
 /// Gateways in front of one OCI.
@@ -41,8 +43,13 @@ impl Fleet {
             }
             Kind::Wide => {
                 for sharing in [Sharing::On, Sharing::Off] {
-                    gateways.push(Gateway::within(within::start(sandbox, &config_file, sharing).await));
+                    let server = within::start(sandbox, &config_file, within::wide(), sharing).await;
+                    gateways.push(Gateway::within(server));
                 }
+            }
+            Kind::ByBudget => {
+                let server = within::start(sandbox, &config_file, within::by_budget(), Sharing::On).await;
+                gateways.push(Gateway::within(server));
             }
         }
         Self { gateways: gateways.into_iter().map(Mutex::new).collect(), config_file, oci, _home: home }
@@ -84,6 +91,7 @@ impl fmt::Display for Kind {
         match self {
             Self::Processes(count) => write!(formatter, "{count} as processes, with their own limits"),
             Self::Wide => write!(formatter, "2 with wide limits, one of them without sharing"),
+            Self::ByBudget => write!(formatter, "1 with the program's limits, but no breaker"),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A gateway, as a rule a process of its own, and clients that reach it.
 
+use crate::mortal;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -40,16 +41,16 @@ enum Life {
 impl Gateway {
     /// Starts one in front of `oci` and returns when it listens, on a port of its own choice.
     pub(crate) fn start(config_file: &Path, oci: &str) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_oci-backup-gateway"))
+        let mut command = mortal::command(env!("CARGO_BIN_EXE_oci-backup-gateway"));
+        command
             .env_clear()
             .args(["serve", "--endpoint", oci, "--config-file"])
             .arg(config_file)
             .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json"])
             .args(SETTINGS)
             .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stderr(Stdio::piped());
+        let mut process = mortal::spawn(command);
         let mut log = BufReader::new(process.stderr.take().unwrap());
         let address = address(&mut log);
         // A log that is not read would hold back lines, and a closed one be an error.

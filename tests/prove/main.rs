@@ -19,6 +19,8 @@ mod fleet;
 mod gateway;
 mod history;
 mod machine;
+mod mortal;
+mod outage;
 mod replicas;
 mod report;
 mod run;

@@ -1,5 +1,5 @@
 //! A gateway within this process, for what no flag of the program sets: limits so wide that in a storm which lasts for
-//! the whole run each call may use all its attempts.
+//! the whole run each call may use all its attempts, or no breaker that spares the budget the work.
 
 use oci_backup_gateway::clock::Clock;
 use oci_backup_gateway::credentials;
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Neither budget nor breaker, and pauses that are short beside what a caller has time for.
-fn wide() -> retry::Config {
+pub(crate) fn wide() -> retry::Config {
     let (short, longer) = (Duration::from_millis(5), Duration::from_millis(20));
     retry::Config {
         pause: short,
@@ -36,14 +36,25 @@ fn wide() -> retry::Config {
     }
 }
 
+/// The program's own, but for the breaker.
+pub(crate) fn by_budget() -> retry::Config {
+    let breaker = breaker::Config { attempts: u32::MAX, ..breaker::Config::default() };
+    retry::Config { breaker, ..retry::Config::default() }
+}
+
 /// Starts one in front of the sandbox.
-pub(crate) async fn start(sandbox: &Sandbox, config_file: &Path, sharing: oci::Sharing) -> Server {
+pub(crate) async fn start(
+    sandbox: &Sandbox,
+    config_file: &Path,
+    retry: retry::Config,
+    sharing: oci::Sharing,
+) -> Server {
     let (credentials, mutations) = (credentials(config_file), oci::Mutations::new());
     let config = oci::Config {
         place: oci::Place::known(Endpoint::parse(&sandbox.endpoint()).unwrap(), "us-ashburn-1"),
         attempt_timeout: Duration::from_millis(500),
         regions: Regions::new(Sources::default()),
-        retry: wide(),
+        retry,
         sharing,
     };
     let http =

@@ -20,10 +20,12 @@ use tonic::Status;
 pub enum Refusal {
     /// Fields are wrong.
     Invalid(Violations),
-    /// `grpc-timeout` is malformed.
+    /// `grpc-timeout` is malformed, or there are several.
     Timeout,
     /// The message is longer than any valid one.
     TooLarge,
+    /// More than the one message that a unary RPC takes.
+    SecondMessage,
     /// The message is no protobuf, or uses an encoding that is not spoken here.
     Undecodable(String),
     /// No such RPC in this version, or an encoding that is not spoken here.
@@ -58,13 +60,17 @@ impl Refusal {
                 (Code::InvalidArgument, "INVALID_REQUEST", Retry::Never, summarized(violations))
             }
             Self::Timeout => {
-                let message =
-                    "grpc-timeout is malformed; the form is 1 to 8 digits and one of H, M, S, m, u, n";
+                let message = "grpc-timeout is malformed, or given twice; the form is 1 to 8 digits and one of H, M, S, m, u, n";
                 (Code::InvalidArgument, "INVALID_REQUEST", Retry::Never, message.to_owned())
             }
             Self::TooLarge => {
                 let message = "the message is longer than 64 KiB, which no valid request is";
                 (Code::ResourceExhausted, "MESSAGE_TOO_LARGE", Retry::Never, message.to_owned())
+            }
+            Self::SecondMessage => {
+                // As gRPC's libraries for Go and Java answer; the document on status codes says UNIMPLEMENTED.
+                let message = "a second message came, or bytes behind the first: this RPC takes exactly one";
+                (Code::Internal, "INVALID_REQUEST", Retry::Never, message.to_owned())
             }
             Self::Undecodable(reason) => {
                 let message = format!("the message cannot be read: {reason}");
@@ -98,6 +104,7 @@ impl Refusal {
             Self::Invalid(_)
             | Self::Timeout
             | Self::TooLarge
+            | Self::SecondMessage
             | Self::Undecodable(_)
             | Self::Unimplemented(_)
             | Self::NoMessage

@@ -1,0 +1,61 @@
+//! Which lines are wanted, in the form of `RUST_LOG`.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+/// The target of the gateway's own lines, or what it begins with.
+const OURS: &str = env!("CARGO_CRATE_NAME");
+
+/// The filter is not of the form of `RUST_LOG`, or would hide what the gateway says without saying so.
+#[derive(Debug, thiserror::Error)]
+#[error("not a log filter such as `info` or `info,oci_backup_gateway=debug`: {0}")]
+pub struct InvalidFilter(String);
+
+/// Reads a filter that says, by a level for everything or by a target, how much of the gateway's own lines is wanted. To the
+/// library any word is a target: it takes a misspelt level, and then there is no line at all.
+pub(super) fn read(text: &str) -> Result<EnvFilter, InvalidFilter> {
+    let filter = EnvFilter::try_new(text).map_err(|error| InvalidFilter(error.to_string()))?;
+    if text.split(',').map(str::trim).any(is_about_us) {
+        return Ok(filter);
+    }
+    Err(InvalidFilter(format!(
+        "{text:?} has no level (off, error, warn, info, debug, trace) for the gateway's own lines"
+    )))
+}
+
+/// Whether one part of it is a level for everything, or names a target that begins ours or that ours begins.
+fn is_about_us(part: &str) -> bool {
+    let target = part.split(['=', '[']).next().unwrap_or(part);
+    let is_ours = !target.is_empty() && (target.starts_with(OURS) || OURS.starts_with(target));
+    part.parse::<LevelFilter>().is_ok() || is_ours
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_says_how_much_of_our_own_lines_is_wanted() {
+        for good in [
+            "info",
+            "WARN",
+            "off",
+            "3",
+            "oci_backup_gateway",
+            "oci_backup_gateway=debug",
+            "oci_backup_gateway::transport=trace,hyper=debug",
+            "oci=debug",
+            "hyper=debug, info",
+            "info,hyper",
+            "oci_backup_gateway[call{code}]=debug",
+        ] {
+            assert!(read(good).is_ok(), "{good}");
+        }
+        for bad in
+            ["inof", "verbose", "inof,hyper=debug", "oci-backup-gateway=debug", "hyper=debug", "[call]=info"]
+        {
+            let told = read(bad).unwrap_err().to_string();
+            assert!(told.starts_with("not a log filter such as `info`") && told.contains(bad), "{told}");
+        }
+    }
+}
