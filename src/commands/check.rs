@@ -4,6 +4,7 @@ use super::Failure;
 use super::connect::Connected;
 use super::connect::connect;
 use super::deepest;
+use super::sign_in::Beside;
 use crate::config::Auth;
 use crate::config::Check;
 use crate::config::Given;
@@ -25,23 +26,24 @@ pub(super) async fn run(settings: Check, given: &Given) -> Result<ExitCode, Fail
     let oci = connect(&settings.upstream, given, asking_once()).await?;
     let mut report = Report { out: std::io::stdout(), last: "" };
     report.line("auth", &oci.auth);
-    oci.beside.places.iter().for_each(|place| report.line("credential", place));
     let held = match oci.first.clone() {
         Some(first) => first,
         None => oci.credentials.provide().await,
     };
+    let beside = oci.notes.take();
+    beside.places.iter().for_each(|place| report.line("credential", place));
     let held = match held {
         Ok(held) => held,
         Err(error) => {
             report.line("problem", &error.to_string());
             error.line().split("; ").for_each(|part| report.line("problem", part));
-            place(&oci, &mut report);
+            place(&oci, &beside, &mut report);
             clock(&oci, &mut report);
             return Ok(ExitCode::from(1));
         }
     };
-    owner(&oci, &held, &mut report);
-    place(&oci, &mut report);
+    owner(&oci, &beside, &held, &mut report);
+    place(&oci, &beside, &mut report);
     let asked = ask(&oci, &held).await;
     clock(&oci, &mut report);
     let error = match asked {
@@ -96,7 +98,7 @@ fn is_not_found(cause: &Cause) -> bool {
 }
 
 /// Where OCI is, and what is odd about that or about the credential.
-fn place(oci: &Connected, report: &mut Report) {
+fn place(oci: &Connected, beside: &Beside, report: &mut Report) {
     let region = oci.place.region();
     match (oci.endpoint(), &*region) {
         (Some(_), "") => {
@@ -106,18 +108,18 @@ fn place(oci: &Connected, report: &mut Report) {
         (Some(_), region) => report.line("region", region),
     }
     report.line("endpoint", &oci.endpoint().unwrap_or_else(|| "not known: it is the region's".to_owned()));
-    oci.beside.warnings.iter().for_each(|warning| report.line("warning", warning));
+    beside.warnings.iter().for_each(|warning| report.line("warning", warning));
 }
 
 /// Who signs in, with what, and until when.
-fn owner(oci: &Connected, held: &Credentials, report: &mut Report) {
+fn owner(oci: &Connected, beside: &Beside, held: &Credentials, report: &mut Report) {
     if let Some((kind, name)) = &held.owner().subject {
         report.line(kind, name);
     }
     if let Some(tenancy) = &held.owner().tenancy {
         report.line("tenancy", tenancy.as_str());
     }
-    if let Some(key) = &oci.beside.key {
+    if let Some(key) = &beside.key {
         report.line("key", key);
     }
     match held.expires() {
@@ -305,9 +307,9 @@ impl Report {
     fn line(&mut self, name: &'static str, text: &str) {
         let shown = if name == self.last { "" } else { name };
         self.last = name;
-        // Whoever closed standard output does not want to know.
         // A token's claims are somebody else's words, and no commands for a terminal.
         let text = text.replace(|letter: char| letter.is_control(), "\u{fffd}");
+        // Whoever closed standard output does not want to know.
         let _ = writeln!(self.out, "{shown:<12} {text}");
     }
 }

@@ -41,8 +41,8 @@ pub(super) struct Connected {
     pub(super) place: oci::Place,
     pub(super) clock: Clock,
     pub(super) mutations: oci::Mutations,
-    /// What people are told about the credential.
-    pub(super) beside: Beside,
+    /// What people are to be told about the credential.
+    pub(super) notes: Notes,
 }
 
 impl Connected {
@@ -83,21 +83,17 @@ pub(super) async fn connect(
         let Way { upstream, given, clock } = way.clone();
         let mut signed_in = way.sign_in()?;
         signed_in.resolved.oci.retry = retry;
-        let notes = signed_in.notes.clone();
-        let joined = joined(signed_in, auth, clock).map_err(|error| unbuilt(&error, &upstream, &given));
-        Ok::<_, Failure>((joined?, notes))
+        joined(signed_in, auth, clock).map_err(|error| unbuilt(&error, &upstream, &given))
     });
     let begun = tokio::time::timeout_at(until, begun).await;
     let begun = begun.map_err(|_elapsed| Failure::Runtime(HANGS.to_owned()))?;
-    let (mut connected, notes): (Connected, Notes) =
-        begun.map_err(|panicked| Failure::Runtime(panicked.to_string()))??;
+    let mut connected = begun.map_err(|panicked| Failure::Runtime(panicked.to_string()))??;
     connected.first = tokio::time::timeout_at(until, connected.credentials.provide()).await.ok();
     if let Some(Err(error)) = &connected.first
         && error.is_setting()
     {
         return Err(setting(error.clone()));
     }
-    connected.beside = notes.take();
     Ok(connected)
 }
 
@@ -114,7 +110,7 @@ pub(super) fn join(source: &Source, resolved: Resolved) -> Result<Connected, Fai
 }
 
 fn joined(signed_in: SignedIn, auth: String, clock: Clock) -> Result<Connected, BuildError> {
-    let SignedIn { credentials, resolved, notes: _ } = signed_in;
+    let SignedIn { credentials, resolved, notes } = signed_in;
     let http = HttpClient::new(&resolved.http)?;
     let mutations = oci::Mutations::new();
     let place = resolved.oci.place.clone();
@@ -125,8 +121,7 @@ fn joined(signed_in: SignedIn, auth: String, clock: Clock) -> Result<Connected, 
         clock.clone(),
         mutations.clone(),
     );
-    let (first, beside) = (None, Beside::default());
-    Ok(Connected { client, credentials, first, auth, place, clock, mutations, beside })
+    Ok(Connected { client, credentials, first: None, auth, place, clock, mutations, notes })
 }
 
 pub(super) fn unbuilt(error: &BuildError, upstream: &Upstream, given: &Given) -> Failure {

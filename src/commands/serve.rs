@@ -37,7 +37,7 @@ pub(super) async fn run(settings: Serve, given: &Given) -> Result<ExitCode, Fail
         fingerprint = oci.fingerprint(),
         "starting"
     );
-    oci.beside.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    oci.notes.take().warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     // Its key is wiped when the last call that uses it has ended, not when the process has.
     drop(oci.first);
     let mut server = Server::start(config, oci.client, oci.credentials, oci.mutations)

@@ -24,7 +24,8 @@ impl Seat {
         self.retry_token.get()
     }
 
-    pub(super) fn note(&self, retry_token: &RetryToken) {
+    /// Takes note of it.
+    pub fn note(&self, retry_token: &RetryToken) {
         // The first one stays: a call has one.
         let _ = self.retry_token.set(retry_token.clone());
     }

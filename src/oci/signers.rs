@@ -59,7 +59,8 @@ struct Piece<F, T> {
 
 impl<F: FnOnce() -> T + Send, T: Send> Work for Piece<F, T> {
     fn work(&mut self) {
-        if let Some(work) = self.work.take() {
+        // Whoever waited may have left.
+        if let Some(work) = self.work.take().filter(|_work| !self.told.is_closed()) {
             self.done = catch_unwind(AssertUnwindSafe(work)).ok();
         }
     }

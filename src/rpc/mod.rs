@@ -42,7 +42,7 @@ impl Gateway {
         let (metadata, extensions, message) = request.into_parts();
         let call = extensions.get::<oci::Call>().cloned().unwrap_or_default();
         let input = R::parse(message, ToldToken::of(&metadata))
-            .map_err(|wrong| Refusal::Invalid(wrong).status(R::NAME, &call.request_id))?;
+            .map_err(|wrong| Refusal::Invalid(wrong).status(R::NAME, &call.request_id, None))?;
         let answer = input.execute(&self.client, call).await.map_err(|error| status::of(&error))?;
         let mut response = Response::new(());
         metadata::of_answer(response.metadata_mut(), &answer);

@@ -1,12 +1,11 @@
 //! `grpc-timeout` → the caller's deadline, answered in the contract's words.
 //!
-//! tonic enforces the header too, but outside every layer and as CANCELLED; answering a little earlier keeps
+//! tonic enforces the header too, but outside of all that is ours and as CANCELLED; answering a little earlier keeps
 //! it from ever coming to that.
 
 use super::layers::Request;
 use super::layers::Response;
 use super::layers::Whole;
-use super::layers::refuse;
 use super::message;
 use crate::oci;
 use crate::oci::Seat;
@@ -29,7 +28,7 @@ const GRPC_TIMEOUT: &str = "grpc-timeout";
 /// whose message never came would keep its place from others.
 pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How much later than the handler's own answer the layer steps in.
+/// How much later than the handler's own answer it is answered for.
 const AFTER_THE_HANDLER: Duration = Duration::from_millis(20);
 
 /// What bounds a call.
@@ -47,41 +46,32 @@ pub struct Config {
 pub(super) async fn enforce<S>(
     config: Config,
     request: Request,
-    operation: &str,
     request_id: &RequestId,
     seat: Arc<Seat>,
     mut service: S,
-) -> Response
+) -> Result<Response, Refusal>
 where
     S: Service<Whole, Response = Response, Error = Infallible>,
 {
-    let Ok(timeout) = timeout(request.headers()) else {
-        return refuse(Refusal::Timeout, operation, request_id);
-    };
+    let timeout = timeout(request.headers()).map_err(|Malformed| Refusal::Timeout)?;
     let deadline = Deadline::after(timeout.unwrap_or(config.default).min(config.max));
     if !deadline.allows_attempt() {
-        return refuse(Refusal::Deadline, operation, request_id);
+        return Err(Refusal::Deadline);
     }
-    let mut request = match received(request, deadline.answer_by().min(Instant::now() + config.message)).await
-    {
-        Ok(request) => request,
-        Err(refusal) => return refuse(refusal, operation, request_id),
-    };
+    let mut request = received(request, deadline.answer_by().min(Instant::now() + config.message)).await?;
     let call = oci::Call { deadline, request_id: request_id.clone(), seat: Some(seat) };
     request.extensions_mut().insert(call);
     let end = deadline.answer_by() + AFTER_THE_HANDLER;
-    match tokio::time::timeout_at(end, service.call(request)).await {
-        Ok(Ok(response)) => response,
-        Err(_elapsed) => refuse(Refusal::Deadline, operation, request_id),
-    }
+    let Ok(Ok(response)) = tokio::time::timeout_at(end, service.call(request)).await else {
+        // The handler answers in time by itself; whatever kept it, it may have called OCI.
+        return Err(Refusal::Late);
+    };
+    Ok(response)
 }
 
 /// The call with the whole of its message.
 async fn received(request: Request, end: Instant) -> Result<Whole, Refusal> {
     let (head, body) = request.into_parts();
-    if !message::is_for_somebody(head.uri.path()) {
-        return Ok(Whole::from_parts(head, Full::default()));
-    }
     let read = tokio::time::timeout_at(end, message::read(body));
     let message = read.await.map_err(|_elapsed| Refusal::NoMessage)??;
     Ok(Whole::from_parts(head, Full::new(message)))

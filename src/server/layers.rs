@@ -17,9 +17,8 @@ use http::Method;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http_body_util::Full;
+use std::collections::HashSet;
 use std::convert::Infallible;
-use std::future::Ready;
-use std::future::ready;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -71,12 +70,16 @@ where
         let mut entry = self.entrance.journal.begin(&request, &request_id, retry_token.as_ref());
         let operation = operation(request.uri().path()).to_owned();
         let mut response = match self.entrance.seat() {
+            // Before its message is waited for: whoever calls what does not exist is to hear that.
+            _ if !self.entrance.rpcs.contains(request.uri().path()) => {
+                refuse(Refusal::no_such_rpc(), &operation, &request_id)
+            }
+            // Before the message is read and anything is signed.
+            None => refuse(Refusal::Overloaded, &operation, &request_id),
             Some(seat) => {
                 entry.seated(&seat);
                 self.survive(request, &operation, &request_id, seat).await
             }
-            // Before the message is read and anything is signed.
-            None => refuse(Refusal::Overloaded, &operation, &request_id),
         };
         // What tonic answers by itself gets the contract's words.
         if let Some(refusal) = status::refine(response.headers()) {
@@ -104,11 +107,13 @@ where
         seat: Arc<Seat>,
     ) -> Response {
         let Self { service, deadlines, .. } = self;
+        let own = Arc::clone(&seat);
         // Innermost, so that everything outside sees its answer: the caller's deadline.
-        let answer = deadline::enforce(deadlines, request, operation, request_id, seat, service);
+        let answer = deadline::enforce(deadlines, request, request_id, seat, service);
         match AssertUnwindSafe(answer).catch_unwind().await {
-            Ok(response) => response,
-            Err(_said) => refuse(Refusal::Panic, operation, request_id),
+            Ok(Ok(response)) => response,
+            Ok(Err(refusal)) => refuse_seated(refusal, operation, request_id, &own),
+            Err(_said) => refuse_seated(Refusal::Panic, operation, request_id, &own),
         }
     }
 }
@@ -127,30 +132,14 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        Box::pin(self.clone().observe(request).map(Ok))
+        // The one that was asked whether it is ready.
+        let ready = std::mem::replace(self, self.clone());
+        Box::pin(ready.observe(request).map(Ok))
     }
 }
 
 impl<S: NamedService> NamedService for Around<S> {
     const NAME: &'static str = S::NAME;
-}
-
-/// Where calls of services end that do not exist.
-#[derive(Clone)]
-pub(super) struct Nowhere;
-
-impl Service<Whole> for Nowhere {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Ready<Result<Response, Infallible>>;
-
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _request: Whole) -> Self::Future {
-        ready(Ok(status::of_nothing()))
-    }
 }
 
 /// Where calls come in, and how many may be in flight.
@@ -159,12 +148,19 @@ pub(super) struct Entrance {
     calls: TaskTracker,
     journal: Journal,
     places: Arc<Semaphore>,
+    rpcs: Arc<HashSet<String>>,
 }
 
 impl Entrance {
-    /// Counts in `calls`, which a drain waits for.
-    pub(super) fn new(max_in_flight: usize, calls: TaskTracker, journal: Journal) -> Self {
-        Self { calls, journal, places: Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS))) }
+    /// For calls of `rpcs`, by their paths. Counts in `calls`, which a drain waits for.
+    pub(super) fn new(
+        max_in_flight: usize,
+        calls: TaskTracker,
+        journal: Journal,
+        rpcs: HashSet<String>,
+    ) -> Self {
+        let places = Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS)));
+        Self { calls, journal, places, rpcs: Arc::new(rpcs) }
     }
 
     fn seat(&self) -> Option<Arc<Seat>> {
@@ -198,8 +194,13 @@ fn operation(path: &str) -> &str {
 }
 
 /// An answer without a call of OCI.
-pub(super) fn refuse(refusal: Refusal, operation: &str, request_id: &RequestId) -> Response {
-    refusal.status(operation, request_id).into_http()
+fn refuse(refusal: Refusal, operation: &str, request_id: &RequestId) -> Response {
+    refusal.status(operation, request_id, None).into_http()
+}
+
+/// The same, where OCI may have been called: with the token, if one was found or made.
+fn refuse_seated(refusal: Refusal, operation: &str, request_id: &RequestId, seat: &Seat) -> Response {
+    refusal.status(operation, request_id, seat.retry_token()).into_http()
 }
 
 #[cfg(test)]
@@ -207,6 +208,8 @@ mod tests {
     #![expect(clippy::disallowed_types, reason = "what a caller reads; the ban is for who makes them")]
 
     use super::*;
+    use crate::oci;
+    use crate::oci::retry_token::RetryToken;
     use http::HeaderMap;
     use std::time::Duration;
     use tonic::Code;
@@ -214,10 +217,14 @@ mod tests {
     use tonic_types::StatusExt;
     use tower::ServiceExt;
 
-    /// What a call of a handler that panics is answered with.
-    async fn panicking(path: &str) -> (HeaderMap, Status) {
-        let handler =
-            tower::service_fn(|_request: Whole| async { panic!("a canary that nobody is to hear of") });
+    /// What a call is answered with where this becomes of its handler.
+    async fn answer<F>(
+        path: &str,
+        handler: impl Fn(Whole) -> F + Clone + Send + 'static,
+    ) -> (HeaderMap, Status)
+    where
+        F: Future<Output = Result<Response, Infallible>> + Send + 'static,
+    {
         let deadlines = {
             let time = Duration::from_secs(5);
             deadline::Config { default: time, max: time, message: time }
@@ -227,10 +234,48 @@ mod tests {
             .header(OPC_REQUEST_ID, "mine")
             .body(Body::empty())
             .unwrap();
-        let entrance = Entrance::new(1, TaskTracker::new(), Journal::default());
-        let Ok(response) = Around::new(handler, deadlines, entrance).oneshot(request).await;
+        let rpcs = HashSet::from([path.to_owned()]);
+        let entrance = Entrance::new(1, TaskTracker::new(), Journal::default(), rpcs);
+        let around = Around::new(tower::service_fn(handler), deadlines, entrance);
+        let Ok(response) = around.oneshot(request).await;
         let status = Status::from_header_map(response.headers()).unwrap();
         (response.headers().clone(), status)
+    }
+
+    async fn panicking(path: &str) -> (HeaderMap, Status) {
+        answer(path, |_request| async { panic!("a canary that nobody is to hear of") }).await
+    }
+
+    /// The token is made, and the backup perhaps, when something goes wrong.
+    fn note_a_token(request: &Whole) -> RetryToken {
+        let token = RetryToken::generate();
+        request.extensions().get::<oci::Call>().unwrap().seat.as_ref().unwrap().note(&token);
+        token
+    }
+
+    #[tokio::test]
+    async fn a_panic_once_there_is_a_token_tells_it_as_the_callers_only_guard() {
+        let (headers, status) = answer("/test.Service/CreateThing", |request| async move {
+            note_a_token(&request);
+            panic!("a canary")
+        })
+        .await;
+        assert_eq!(status.code(), Code::Unknown, "{status:?}");
+        assert_eq!(headers["opc-retry-token"].len(), RetryToken::generate().as_str().len());
+        assert_eq!(headers["grpc-retry-pushback-ms"], "-1");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_that_is_late_may_have_made_something() {
+        let (headers, status) = answer("/test.Service/CreateThing", |request| async move {
+            note_a_token(&request);
+            std::future::pending().await
+        })
+        .await;
+        assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
+        let details = status.get_error_details();
+        assert_eq!(details.error_info().unwrap().metadata["outcome"], "UNKNOWN");
+        assert!(headers.contains_key("opc-retry-token"));
     }
 
     #[tokio::test]

@@ -1,33 +1,11 @@
 //! The one message of a call, read whole before anything is done for it. What can be refused by its first bytes is.
 
 use super::MAX_MESSAGE;
-use crate::pb;
 use crate::rpc::status::Refusal;
 use axum::body::HttpBody;
 use bytes::Bytes;
 use bytes::BytesMut;
 use http_body_util::BodyExt;
-use prost::Message;
-use prost_types::FileDescriptorSet;
-use std::collections::HashSet;
-use std::sync::LazyLock;
-
-/// The paths of the RPCs of the contract; `None` where the binary's own descriptor set cannot be read.
-static RPCS: LazyLock<Option<HashSet<String>>> = LazyLock::new(|| {
-    let set = FileDescriptorSet::decode(pb::FILE_DESCRIPTOR_SET).ok()?;
-    let paths = set.file.iter().flat_map(|file| {
-        let methods =
-            file.service.iter().flat_map(|service| service.method.iter().map(move |it| (service, it)));
-        methods.map(|(service, it)| format!("/{}.{}/{}", file.package(), service.name(), it.name()))
-    });
-    Some(paths.collect())
-});
-
-/// Whether there is an RPC that takes a message. Nobody waits for that of another, or counts how many there are: whoever
-/// calls what does not exist is to hear that.
-pub(super) fn is_for_somebody(path: &str) -> bool {
-    RPCS.as_ref().is_none_or(|rpcs| rpcs.contains(path))
-}
 
 /// The message with what stands before it.
 pub(super) async fn read(mut body: impl HttpBody<Data = Bytes> + Unpin) -> Result<Bytes, Refusal> {
@@ -84,20 +62,6 @@ mod tests {
             prop_assert_eq!(&read_in(parts()).unwrap(), &whole);
             let one_more = [parts(), vec![vec![0]]].concat();
             prop_assert!(matches!(read_in(one_more), Err(Refusal::SecondMessage)));
-        }
-    }
-
-    #[test]
-    fn messages_are_for_the_rpcs_of_the_contract() {
-        for (path, is_one) in [
-            ("/ocibackup.v1.BackupService/CreateVolumeBackup", true),
-            ("/ocibackup.v1.BackupService/CreateBootVolumeBackup", true),
-            ("/ocibackup.v1.BackupService/Nothing", false),
-            ("/ocibackup.v2.BackupService/CreateVolumeBackup", false),
-            ("/ocibackup.v1.BackupService/CreateVolumeBackup/", false),
-            ("/", false),
-        ] {
-            assert_eq!(is_for_somebody(path), is_one, "{path}");
         }
     }
 

@@ -26,7 +26,9 @@ use connection::Patience;
 use journal::Journal;
 use layers::Around;
 use layers::Entrance;
-use layers::Nowhere;
+use prost::Message;
+use prost_types::FileDescriptorSet;
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,6 +94,9 @@ pub enum StartError {
     /// The descriptor set in the binary is broken.
     #[error("the descriptor set in this binary cannot be served")]
     Reflection(#[source] tonic_reflection::server::Error),
+    /// The descriptor set in the binary is broken.
+    #[error("the descriptor set in this binary cannot be read")]
+    Descriptors(#[source] prost::DecodeError),
 }
 
 /// A running server.
@@ -121,7 +126,12 @@ impl Server {
         let (admin_listener, admin_address) = listen("--admin-listen", config.admin_listen).await?;
         let (readiness, health) = readiness::Readiness::new().await;
         let (calls, journal) = (TaskTracker::new(), Journal::default());
-        let entrance = Entrance::new(config.max_in_flight, calls.clone(), journal.clone());
+        let entrance = Entrance::new(
+            config.max_in_flight,
+            calls.clone(),
+            journal.clone(),
+            rpcs().map_err(StartError::Descriptors)?,
+        );
         let routes = routes(client.clone(), config.deadlines, entrance).add_service(health);
         let routes = reflected(routes, config.reflection)?;
         let (stop_accepting, cut_connections) = (CancellationToken::new(), CancellationToken::new());
@@ -180,13 +190,24 @@ async fn listen(setting: &'static str, address: SocketAddr) -> Result<(TcpListen
     Ok((listener, bound))
 }
 
-/// The service, and nothing else: what is not there is a call like any other.
+/// The service, which also answers for what does not exist.
 fn routes(client: oci::Client, deadlines: deadline::Config, entrance: Entrance) -> Routes {
     let service = BackupServiceServer::new(rpc::Gateway::new(client)).max_decoding_message_size(MAX_MESSAGE);
-    let nowhere = Around::new(Nowhere, deadlines, entrance.clone());
-    let nowhere = nowhere.map_request(|request: http::Request<axum::body::Body>| request.map(Body::new));
-    let routes = Routes::new(Around::new(service, deadlines, entrance));
-    routes.into_axum_router().fallback_service(nowhere).into()
+    let service = Around::new(service, deadlines, entrance);
+    let anything =
+        service.clone().map_request(|request: http::Request<axum::body::Body>| request.map(Body::new));
+    Routes::new(service).into_axum_router().fallback_service(anything).into()
+}
+
+/// The paths of the RPCs of the contract.
+fn rpcs() -> Result<HashSet<String>, prost::DecodeError> {
+    let set = FileDescriptorSet::decode(pb::FILE_DESCRIPTOR_SET)?;
+    let services = set.file.iter().flat_map(|file| file.service.iter().map(move |it| (file.package(), it)));
+    let path = |package: &str, service: &str, method: &str| format!("/{package}.{service}/{method}");
+    let paths = services.flat_map(|(package, it)| {
+        it.method.iter().map(move |method| path(package, it.name(), method.name()))
+    });
+    Ok(paths.collect())
 }
 
 fn reflected(routes: Routes, reflection: Reflection) -> Result<Routes, StartError> {
@@ -204,4 +225,24 @@ fn reflected(routes: Routes, reflection: Reflection) -> Result<Routes, StartErro
     let v1 = builder().build_v1().map_err(StartError::Reflection)?;
     let v1alpha = builder().build_v1alpha().map_err(StartError::Reflection)?;
     Ok(routes.add_service(v1).add_service(v1alpha))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rpcs_are_those_of_the_contract() {
+        let rpcs = rpcs().unwrap();
+        for (path, is_one) in [
+            ("/ocibackup.v1.BackupService/CreateVolumeBackup", true),
+            ("/ocibackup.v1.BackupService/CreateBootVolumeBackup", true),
+            ("/ocibackup.v1.BackupService/Nothing", false),
+            ("/ocibackup.v2.BackupService/CreateVolumeBackup", false),
+            ("/ocibackup.v1.BackupService/CreateVolumeBackup/", false),
+            ("/", false),
+        ] {
+            assert_eq!(rpcs.contains(path), is_one, "{path}");
+        }
+    }
 }

@@ -80,12 +80,13 @@ impl Server {
         let _ = tokio::time::timeout(TOLD, told).await;
     }
 
-    /// Returns when a listener has ended by itself, which none ever should.
+    /// Returns when a listener, or who writes the lines of calls, has ended by itself, which none ever should.
     pub async fn broken(&mut self) {
-        let [admin, _readiness, _journal] = &mut self.background;
+        let [admin, _readiness, journal] = &mut self.background;
         tokio::select! {
             _ = &mut self.grpc => {}
             _ = admin => {}
+            _ = journal => {}
         }
     }
 }

@@ -19,6 +19,9 @@ const TOGETHER: Duration = Duration::from_millis(5);
 /// What may be left for the writer, where nobody reads; the writer may have taken as much before.
 const LEFT_AT_MOST: usize = 1 << 19;
 
+/// So much waits for nothing more.
+const ENOUGH: usize = LEFT_AT_MOST / 8;
+
 /// How long the end of the process waits for whoever reads.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
@@ -81,10 +84,10 @@ impl Lines {
         if left.lines.len() + line.len() > LEFT_AT_MOST {
             return dropped(line);
         }
-        let is_first = left.lines.is_empty();
+        let before = left.lines.len();
         left.lines.extend_from_slice(line);
         drop(left);
-        if is_first {
+        if before == 0 || (before < ENOUGH && before + line.len() >= ENOUGH) {
             self.changed.notify_all();
         }
     }
@@ -96,7 +99,9 @@ impl Lines {
             let left = self.left();
             let nothing = |left: &mut Left| left.lines.is_empty();
             let left = self.changed.wait_while(left, nothing).unwrap_or_else(PoisonError::into_inner);
-            let waited = self.changed.wait_timeout_while(left, TOGETHER, |left| !left.is_ending);
+            let waited = self
+                .changed
+                .wait_timeout_while(left, TOGETHER, |left| !left.is_ending && left.lines.len() < ENOUGH);
             let (mut left, _over) = waited.unwrap_or_else(PoisonError::into_inner);
             std::mem::swap(&mut left.lines, &mut lines);
             left.is_writing = true;
@@ -158,6 +163,20 @@ mod tests {
         lines.iter().for_each(|line| leave(&log, &format!("{line}\n")));
         drop(log);
         assert_eq!(reading.join().unwrap().unwrap(), lines);
+    }
+
+    #[test]
+    fn a_burst_that_is_read_loses_nothing() {
+        let (log, reader) = log();
+        let reading = thread::spawn(|| BufReader::new(reader).lines().take(4096).map(Result::unwrap).count());
+        let line = format!("{}\n", "x".repeat(1023));
+        // As fast as the fullest journal comes, with a moment for the machine in between.
+        for _ in 0..64 {
+            (0..64).for_each(|_| leave(&log, &line));
+            thread::sleep(Duration::from_millis(1));
+        }
+        drop(log);
+        assert_eq!(reading.join().unwrap(), 4096);
     }
 
     #[test]

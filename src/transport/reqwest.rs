@@ -255,3 +255,32 @@ fn chain(error: &dyn StdError) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_goes_to_its_own_host_whoever_was_asked_before() {
+        let client = Client::new(&Config { trust: Trust::Plaintext, ..Config::default() }).unwrap();
+        for uri in [
+            "http://127.0.0.1:81/20160918/volumeBackups?compartmentId=ocid1.x&limit=1",
+            "http://127.0.0.1:82/20160918/volumeBackups",
+            "http://127.0.0.1/20160918/volumeBackups",
+            "https://127.0.0.1/20160918/volumeBackups",
+            "https://127.0.0.1:80/20160918/volumeBackups",
+            "https://iaas.us-ashburn-1.oraclecloud.com/20160918/volumeBackups?a=b",
+            "https://iaas.us-ashburn-1.oraclecloud.com/20160918/volumeBackups/ocid1.x",
+            "https://iaas.us-phoenix-1.oraclecloud.com/20160918/volumeBackups/ocid1.x",
+            "http://[::1]:81/opc/v2/instance",
+            "http://[::2]:81/opc/v2/instance",
+            "http://localhost:81/",
+        ] {
+            let parsed: http::Uri = uri.parse().unwrap();
+            // Of the one that is remembered, and of the one that is not.
+            for _ in 0..2 {
+                assert_eq!(client.url(&parsed).unwrap().as_str(), uri);
+            }
+        }
+    }
+}

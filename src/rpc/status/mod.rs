@@ -8,7 +8,6 @@ mod draft;
 mod refusal;
 
 pub use refusal::Refusal;
-pub use refusal::of_nothing;
 pub use refusal::refine;
 pub use refusal::summary;
 
@@ -19,6 +18,7 @@ use crate::oci::error::Service;
 use crate::oci::error::TransportKind;
 use crate::oci::operation::Unusable;
 use crate::oci::retry_token::Origin;
+use crate::oci::retry_token::RetryToken;
 use draft::Detail;
 use draft::Draft;
 use draft::Retry;
@@ -57,7 +57,8 @@ impl Row {
 /// The status of a failed call.
 #[must_use]
 pub fn of(error: &oci::Error) -> Status {
-    let row = guarded(row(&error.cause, error.outcome), error);
+    let row = row(&error.cause, error.outcome);
+    let row = guarded(row, error.outcome, error.retry_token.as_ref());
     let mut draft = Draft::new(row, message(error), error.operation, &error.opc_request_id);
     draft.attempts = error.attempts;
     draft.region = error.region.to_string();
@@ -76,9 +77,9 @@ pub fn of(error: &oci::Error) -> Status {
 
 /// A token that the gateway made is the caller's only guard, and only once it is told back. UNAVAILABLE
 /// would invite the caller's library to repeat the call under a new one.
-fn guarded(row: Row, error: &oci::Error) -> Row {
-    let may_exist = matches!(error.outcome, Some(Outcome::Unknown | Outcome::Started));
-    let unguarded = error.retry_token.as_ref().is_some_and(|token| token.origin() == Origin::Gateway);
+fn guarded(row: Row, outcome: Option<Outcome>, retry_token: Option<&RetryToken>) -> Row {
+    let may_exist = matches!(outcome, Some(Outcome::Unknown | Outcome::Started));
+    let unguarded = retry_token.is_some_and(|token| token.origin() == Origin::Gateway);
     if !(may_exist && unguarded) {
         return row;
     }
@@ -221,7 +222,7 @@ fn message(error: &oci::Error) -> String {
         | Cause::Signature(_)
         | Cause::Internal(_)) => cause.describe(),
     };
-    let guard = match error.retry_token.as_ref().map(oci::retry_token::RetryToken::origin) {
+    let guard = match error.retry_token.as_ref().map(RetryToken::origin) {
         Some(Origin::Gateway) => "the retry token told back in `opc-retry-token`",
         Some(Origin::Caller) | None => "the same retry token",
     };

@@ -1,4 +1,4 @@
-//! What is refused before, or instead of, a call of OCI, by this room or by the layers of the server.
+//! What is refused before, or instead of, a call of OCI, by this room or by the server.
 
 #![expect(clippy::disallowed_types, reason = "a part of the one table")]
 
@@ -6,8 +6,10 @@ use super::A_MOMENT;
 use super::Row;
 use super::draft::Draft;
 use super::draft::Retry;
+use super::guarded;
 use crate::oci::error::Outcome;
 use crate::oci::request_id::RequestId;
+use crate::oci::retry_token::RetryToken;
 use crate::rpc::field::Violation;
 use crate::rpc::field::Violations;
 use http::HeaderMap;
@@ -32,8 +34,10 @@ pub enum Refusal {
     Unimplemented(String),
     /// The message did not come in time.
     NoMessage,
-    /// The deadline passed before the handler had an answer, or leaves no time for one.
+    /// The deadline leaves no time for an attempt.
     Deadline,
+    /// The deadline passed before the handler had an answer.
+    Late,
     /// As many calls are in flight as may be.
     Overloaded,
     /// The handler panicked.
@@ -41,12 +45,21 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The status of a call of `operation`.
+    /// The RPC is none of this version's.
     #[must_use]
-    pub fn status(self, operation: &str, request_id: &RequestId) -> Status {
+    pub fn no_such_rpc() -> Self {
+        Self::Unimplemented("this version has no such RPC".to_owned())
+    }
+
+    /// The status of a call of `operation`, whose token is `retry_token` as far as that is known.
+    #[must_use]
+    pub fn status(self, operation: &str, request_id: &RequestId, retry_token: Option<&RetryToken>) -> Status {
         let (row, message, outcome) = self.row();
+        let outcome = mutates(operation).then_some(outcome);
+        let row = guarded(row, outcome, retry_token);
         let mut draft = Draft::new(row, message, operation, request_id.as_str());
-        draft.outcome = mutates(operation).then_some(outcome);
+        draft.outcome = outcome;
+        draft.retry_token = retry_token.cloned();
         if let Self::Invalid(violations) = self {
             draft.retry_token.clone_from(&violations.retry_token);
             draft.violations = violations;
@@ -84,6 +97,10 @@ impl Refusal {
                     "the deadline left no time for an attempt at OCI: allow at least 300 ms".to_owned();
                 (Code::DeadlineExceeded, "DEADLINE_EXCEEDED", Retry::Application(A_MOMENT), message)
             }
+            Self::Late => {
+                let message = "the deadline passed before the gateway had an answer".to_owned();
+                (Code::DeadlineExceeded, "DEADLINE_EXCEEDED", Retry::Application(A_MOMENT), message)
+            }
             Self::NoMessage => {
                 let message = "the call's message did not come: all of it is due within 5 s and the deadline";
                 let retry = Retry::Application(A_MOMENT);
@@ -100,7 +117,7 @@ impl Refusal {
             }
         };
         let outcome = match self {
-            Self::Panic => Outcome::Unknown,
+            Self::Panic | Self::Late => Outcome::Unknown,
             Self::Invalid(_)
             | Self::Timeout
             | Self::TooLarge
@@ -149,19 +166,11 @@ pub fn refine(headers: &HeaderMap) -> Option<Refusal> {
         // tonic's decoder: a message over the limit (gRPC's own libraries never answer OUT_OF_RANGE).
         Code::OutOfRange => Some(Refusal::TooLarge),
         Code::Internal | Code::InvalidArgument => Some(Refusal::Undecodable(said)),
-        Code::Unimplemented if said.is_empty() => {
-            Some(Refusal::Unimplemented("this version has no such RPC".to_owned()))
-        }
+        Code::Unimplemented if said.is_empty() => Some(Refusal::no_such_rpc()),
         Code::Unimplemented => Some(Refusal::Unimplemented(said)),
-        Code::Cancelled | Code::DeadlineExceeded => Some(Refusal::Deadline),
+        Code::Cancelled | Code::DeadlineExceeded => Some(Refusal::Late),
         _ => Some(Refusal::Panic),
     }
-}
-
-/// The answer where there is no such service, before [`refine`] gives it the call's details.
-#[must_use]
-pub fn of_nothing<B: Default>() -> http::Response<B> {
-    Status::unimplemented("").into_http()
 }
 
 /// What a log line says about an answer.

@@ -155,7 +155,7 @@ fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 /// What holds for every status, as it goes over the wire.
 fn is_sound(headers: &HeaderMap, details: &ErrorDetails) -> Result<(), TestCaseError> {
     let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    // The layers of the server tell the token of the metadata where the message was never read.
+    // The server tells the token of the metadata where the message was never read.
     let token = if headers.contains_key("opc-retry-token") { 0 } else { "opc-retry-token".len() + 64 };
     prop_assert!(size + token <= 4096, "{} bytes: {:?}", size, headers);
 
@@ -198,7 +198,7 @@ proptest! {
 
     #[test]
     fn the_status_of_any_refusal_fits_and_can_be_read(refusal in refusal(), operation in "[!-.0-~]{0,300}") {
-        let status = refusal.status(&operation, &RequestId::generate());
+        let status = refusal.status(&operation, &RequestId::generate(), None);
         let details = status.get_error_details();
         is_sound(&status.into_http::<()>().into_parts().0.headers, &details)?;
     }
@@ -210,7 +210,9 @@ fn refused(sizes: &[usize]) -> ErrorDetails {
         .enumerate()
         .map(|(index, size)| Violation { field: format!("field_{index}"), problem: "x".repeat(*size) });
     let violations = Violations { count: sizes.len(), kept: kept.collect(), retry_token: None };
-    Refusal::Invalid(violations).status("CreateVolumeBackup", &RequestId::generate()).get_error_details()
+    Refusal::Invalid(violations)
+        .status("CreateVolumeBackup", &RequestId::generate(), None)
+        .get_error_details()
 }
 
 fn listed(details: &ErrorDetails) -> Vec<&str> {
@@ -236,7 +238,7 @@ fn a_violation_that_is_too_long_hides_no_other() {
 #[test]
 fn the_name_of_an_rpc_that_does_not_exist_is_told_in_part() {
     let name = "Get".repeat(3000);
-    let status = Refusal::Unimplemented(String::new()).status(&name, &RequestId::generate());
+    let status = Refusal::Unimplemented(String::new()).status(&name, &RequestId::generate(), None);
     let details = status.get_error_details();
     let told = &details.error_info().unwrap().metadata["operation"];
     assert!(name.starts_with(told) && (33..=64).contains(&told.len()), "{told}");
