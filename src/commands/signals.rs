@@ -12,6 +12,8 @@ pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    /// A log that has reached the limit of a file's size ends nobody: what is written then fails.
+    _file_size: Signal,
 }
 
 impl Signals {
@@ -22,6 +24,7 @@ impl Signals {
             terminate: of(SignalKind::terminate())?,
             interrupt: of(SignalKind::interrupt())?,
             hang_up: of(SignalKind::hangup())?,
+            _file_size: of(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
     }
 
@@ -43,7 +46,7 @@ impl Signals {
         tokio::select! {
             ended = end => ended,
             () = self.next() => {
-                Err(Failure::Runtime("asked to end a second time: calls in flight were cut off".to_owned()))
+                Err(Failure::Runtime("asked to end a second time, before the end of the drain".to_owned()))
             }
         }
     }

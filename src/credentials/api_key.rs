@@ -652,6 +652,11 @@ region=us-ashburn-1
             ),
             ("[b]\n[a]\n".to_owned(), "@ (from OCI_CLI_PROFILE): is not in the file, which has [a], [b]"),
             (String::new(), "@ (from OCI_CLI_PROFILE): is not in the file, which has no profile"),
+            // As of a file that a shell has written without quotes.
+            (
+                "[DEFAULT] user=x pass_phrase=hunter2 [b]".to_owned(),
+                "@ (from OCI_CLI_PROFILE): is not in the file, which has a line that is no section header",
+            ),
         ]);
         let line = Home::new().refusal(b"[DEFAULT]\nuser=\xff", "DEFAULT");
         assert_eq!(line, "~/config (from --config-file): is not a text in UTF-8; save it as one");

@@ -202,8 +202,21 @@ pub enum Problem {
     Key(PemError),
 }
 
+/// Where lines of a file have run together, what looks like a profile's name may hold a passphrase: it is not told.
 fn listed(profiles: &[String]) -> String {
-    if profiles.is_empty() { "no profile".to_owned() } else { profiles.join(", ") }
+    const MOST: usize = 8;
+    const LONGEST: usize = 64;
+    let is_name = |name: &&String| {
+        let bare = name.trim_matches(['[', ']']);
+        bare.len() <= LONGEST && !bare.contains(|letter: char| letter.is_control() || "=[]".contains(letter))
+    };
+    let mut names: Vec<&str> = profiles.iter().filter(is_name).take(MOST).map(String::as_str).collect();
+    match profiles.len() - names.len() {
+        0 => {}
+        more if names.is_empty() && more == 1 => return "a line that is no section header".to_owned(),
+        _ => names.push("and others"),
+    }
+    if names.is_empty() { "no profile".to_owned() } else { names.join(", ") }
 }
 
 impl From<io::Error> for Problem {

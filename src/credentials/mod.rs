@@ -221,7 +221,7 @@ pub enum Error {
     #[error("the issuer refused to give a credential")]
     Refused(#[source] Cause),
     /// The issuer gave no answer in time. Nobody's move: it is tried again.
-    #[error("the issuer of the credential did not answer")]
+    #[error("the source of the credential did not answer")]
     Unavailable(#[source] Cause),
     /// The issuer answered what nobody foresaw. The move of whoever maintains this program.
     #[error("the credential's source answered something unforeseen")]

@@ -309,6 +309,7 @@ impl<O: Operation> Exchange<O> {
         let mut progress = self.progress();
         let somebody = !progress.waiting.is_empty();
         progress.attempt = if somebody { Attempt::InFlight } else { Attempt::Ended };
+        progress.attempts += u32::from(somebody);
         somebody
     }
 
@@ -438,7 +439,6 @@ impl<O: Operation> retry::Exchange for Exchange<O> {
         let mut progress = self.progress();
         let may = progress.latest().is_some_and(Deadline::allows_attempt);
         if may {
-            progress.attempts += 1;
             progress.attempt = Attempt::Preparing;
         } else {
             progress.boarding = Boarding::Closed;

@@ -261,7 +261,7 @@ mod tests {
         let began = Instant::now();
         let (mut state, _client) = followed(TENANCY, 3, 0).await;
         let told = state.wait_for(|state| *state != State::Loading { said: None }).await.unwrap().to_string();
-        assert_eq!(told, "not ready: no credential: the issuer of the credential did not answer: no route");
+        assert_eq!(told, "not ready: no credential: the source of the credential did not answer: no route");
         state.wait_for(|state| *state == State::Ready).await.unwrap();
         assert_eq!(began.elapsed().as_secs(), 3);
     }

@@ -93,7 +93,8 @@ impl Lines {
     }
 
     /// Writes what was left, for ever.
-    fn write_to(&self, mut sink: impl Write) {
+    fn write_to(&self, sink: impl Write) {
+        let mut sink = Sink { sink, is_torn: false };
         let mut lines = Vec::new();
         loop {
             let left = self.left();
@@ -106,9 +107,8 @@ impl Lines {
             std::mem::swap(&mut left.lines, &mut lines);
             left.is_writing = true;
             drop(left);
-            if sink.write_all(&lines).is_err() {
-                dropped(&lines);
-            }
+            let unwritten = sink.write(&lines);
+            dropped(unwritten);
             lines.clear();
             self.left().is_writing = false;
             self.changed.notify_all();
@@ -117,6 +117,42 @@ impl Lines {
 
     fn left(&self) -> MutexGuard<'_, Left> {
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Sink<W> {
+    sink: W,
+    /// The last line was cut off in its midst.
+    is_torn: bool,
+}
+
+impl<W: Write> Sink<W> {
+    /// Writes lines, and gives back those that there was no room for.
+    fn write<'a>(&mut self, lines: &'a [u8]) -> &'a [u8] {
+        if self.is_torn && self.write_some(b"\n") > 0 {
+            self.is_torn = false;
+        }
+        if self.is_torn {
+            return lines;
+        }
+        let (written, rest) = lines.split_at_checked(self.write_some(lines)).unwrap_or((lines, &[]));
+        self.is_torn = !rest.is_empty() && !written.is_empty() && !written.ends_with(b"\n");
+        rest
+    }
+
+    /// As much as there is room for. A pipe that somebody else has made one that does not wait is waited for all the same.
+    fn write_some(&mut self, bytes: &[u8]) -> usize {
+        let mut written = 0;
+        while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+            match self.sink.write(rest) {
+                Ok(0) => break,
+                Ok(some) => written += some,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(TOGETHER),
+                Err(_no_room) => break,
+            }
+        }
+        written
     }
 }
 
@@ -177,6 +213,32 @@ mod tests {
         }
         drop(log);
         assert_eq!(reading.join().unwrap(), 4096);
+    }
+
+    /// Takes so many bytes, and then none until it is given room.
+    struct Full(Vec<u8>, usize);
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.1);
+            self.0.extend_from_slice(&bytes[..taken]);
+            self.1 -= taken;
+            if taken == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(taken) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn where_a_disk_was_full_the_next_line_is_one_of_its_own() {
+        let mut sink = Sink { sink: Full(Vec::new(), 9), is_torn: false };
+        assert_eq!(sink.write(b"first\nsecond\nthird\n"), b"ond\nthird\n");
+        assert_eq!(sink.write(b"fourth\n"), b"fourth\n");
+        sink.sink.1 = 100;
+        assert_eq!(sink.write(b"fifth\n"), b"");
+        assert_eq!(sink.sink.0, b"first\nsec\nfifth\n");
     }
 
     #[test]

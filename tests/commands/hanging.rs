@@ -134,7 +134,7 @@ async fn a_profile_that_hangs_gives_its_region_when_it_is_read() {
     let checked = upstream.sign_in(program_to_check()).without("OCI_CLI_ENDPOINT").run();
     assert_eq!(checked.code, Some(1), "{checked:?}");
     for line in [
-        "\nproblem      the issuer of the credential did not answer\n",
+        "\nproblem      the source of the credential did not answer\n",
         "/config: has not been read to its end after 3 s\n",
         "\nregion       not known: the credential's source says it, and did not answer\n",
         "\nclock        not compared with OCI's: OCI has not answered\n",

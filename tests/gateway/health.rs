@@ -136,7 +136,7 @@ impl ProvideCredentials for Absent {
 async fn what_the_source_of_credentials_said_is_told() {
     let rig = Rig::with(Setup { credentials: Some(Arc::new(Absent)), ..Setup::default() }).await;
     let probes = Probes::of(&rig).await;
-    let expected = unavailable("no credential: the issuer of the credential did not answer: no route");
+    let expected = unavailable("no credential: the source of the credential did not answer: no route");
     let began = Instant::now();
     while probes.ready().await != expected {
         assert!(began.elapsed() < SOON, "{:?}", probes.ready().await);

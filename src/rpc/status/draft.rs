@@ -75,7 +75,7 @@ impl Draft {
     pub(super) fn new(row: Row, message: String, operation: &str, opc_request_id: &str) -> Self {
         Self {
             row,
-            message: cut(&message, MAX_MESSAGE).to_owned(),
+            message: legible(cut(&message, MAX_MESSAGE)),
             operation: cut(operation, MAX_OPERATION).to_owned(),
             opc_request_id: opc_request_id.to_owned(),
             region: String::new(),
@@ -198,6 +198,15 @@ impl Draft {
 fn size(status: &Status) -> usize {
     let answer = status.clone().into_http::<()>();
     answer.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+}
+
+/// What OCI or a caller said is shown by terminals and logs: it gives them no commands, and turns no line around.
+fn legible(text: &str) -> String {
+    const TURNING: [char; 11] = [
+        '\u{200e}', '\u{200f}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}',
+        '\u{2067}', '\u{2068}', '\u{2069}',
+    ];
+    text.replace(|letter: char| letter.is_control() || TURNING.contains(&letter), "\u{fffd}")
 }
 
 /// At most `limit` bytes, cut between characters.

@@ -86,6 +86,11 @@ impl Refusal {
                 (Code::Internal, "INVALID_REQUEST", Retry::Never, message.to_owned())
             }
             Self::Undecodable(reason) => {
+                // Of the path to a field that is nested too deep, only the end says something.
+                let reason = match reason.rsplit_once(": ") {
+                    Some((_path, end)) if reason.len() > LONGEST_REASON => end,
+                    Some(_) | None => reason,
+                };
                 let message = format!("the message cannot be read: {reason}");
                 (Code::InvalidArgument, "INVALID_REQUEST", Retry::Never, message)
             }
@@ -131,6 +136,8 @@ impl Refusal {
         (Row::gateway(code, reason, retry), message, outcome)
     }
 }
+
+const LONGEST_REASON: usize = 200;
 
 /// A moment, and for each a different one: callers who were refused together do not come back together.
 fn sooner_or_later() -> Duration {
