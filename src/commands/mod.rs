@@ -4,6 +4,7 @@
 
 mod check;
 mod connect;
+mod door;
 mod healthcheck;
 mod memory;
 #[cfg(feature = "sandbox")]
