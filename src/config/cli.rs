@@ -69,10 +69,10 @@ Exit code: 0 after a drain, 1 after a failure at run time, 2 when a setting is w
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// The gateway in front of OCI
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// The gateway in front of an embedded OCI that checks signatures; no account needed
     #[cfg(feature = "sandbox")]
-    Sandbox(Sandbox),
+    Sandbox(Box<Sandbox>),
     /// Load the configuration and the credential, make one harmless signed call, say what is wrong
     Check(Check),
     /// Ask a running gateway's health service; exit code 0 when it serves
