@@ -19,22 +19,23 @@ use tokens::{Token, attributes};
 const ROOMS: &[(&str, &str)] = &[
     ("clock", ""),
     ("pb", ""),
+    ("files", ""),
     ("ocid", ""),
     ("region", ""),
     ("signature", ""),
     ("telemetry", ""),
     ("transport", "telemetry"),
-    ("credentials", "signature transport clock region ocid telemetry"),
+    ("credentials", "signature transport clock files region ocid telemetry"),
     ("oci", "signature transport credentials clock region ocid telemetry"),
     ("rpc", "oci pb ocid telemetry"),
     // And, by `is_data`, the Config types of the rooms with the types and names that they are made of.
     ("config", "region ocid"),
-    ("server", "clock pb ocid region signature telemetry transport credentials oci rpc config"),
+    ("server", "clock files pb ocid region signature telemetry transport credentials oci rpc config"),
     // An island: a verifier that shares the signer's code proves nothing.
     ("sandbox", ""),
     (
         "commands",
-        "clock pb ocid region signature telemetry transport credentials oci rpc config server sandbox",
+        "clock files pb ocid region signature telemetry transport credentials oci rpc config server sandbox",
     ),
     ("main", "commands config"),
     ("lib", ""),

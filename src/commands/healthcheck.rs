@@ -17,7 +17,7 @@ use tonic_health::pb::health_client::HealthClient;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(settings: Healthcheck) -> Result<ExitCode, Failure> {
-    let address = reachable(settings.address.unwrap_or(settings.listen));
+    let address = reachable(settings.address.or(settings.health_listen).unwrap_or(settings.listen));
     let asked = tokio::time::timeout(PATIENCE, ask(address)).await;
     match asked {
         Ok(Ok(ServingStatus::Serving)) => Ok(ExitCode::SUCCESS),

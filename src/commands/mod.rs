@@ -4,6 +4,7 @@
 
 mod check;
 mod connect;
+mod door;
 mod healthcheck;
 mod memory;
 #[cfg(feature = "sandbox")]
@@ -75,9 +76,9 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
 async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     let given = &cli.given;
     match cli.command {
-        Command::Serve(settings) => serve::run(settings, given).await,
+        Command::Serve(settings) => serve::run(*settings, given).await,
         #[cfg(feature = "sandbox")]
-        Command::Sandbox(settings) => sandbox::run(settings, given).await,
+        Command::Sandbox(settings) => sandbox::run(*settings, given).await,
         Command::Check(settings) => check::run(settings, given).await,
         Command::Healthcheck(settings) => healthcheck::run(settings).await,
     }

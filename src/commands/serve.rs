@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::connect::connect;
+use super::door;
 use super::signals::Signals;
 use crate::config::Given;
 use crate::config::Listen;
@@ -21,7 +22,8 @@ const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Settings → credential and client → server → signal → drain.
 pub(super) async fn run(settings: Serve, given: &Given) -> Result<ExitCode, Failure> {
-    let config = config(&settings.listen, given)?;
+    let mut config = config(&settings.listen, given)?;
+    config.tls = door::open(&settings.listen, &settings.tls, given).await?;
     let mut signals = Signals::new()?;
     let oci = tokio::select! {
         oci = connect(&settings.upstream, given, retry::Config::default()) => oci?,
@@ -76,6 +78,8 @@ pub(super) fn config(listen: &Listen, given: &Given) -> Result<server::Config, F
     Ok(server::Config {
         listen: listen.listen,
         admin_listen: listen.admin_listen,
+        health_listen: listen.health_listen,
+        tls: None,
         deadlines: deadline::Config { default, max, message: deadline::MESSAGE_TIMEOUT },
         max_in_flight: listen.max_in_flight,
         max_connections: listen.max_connections.unwrap_or_else(server::half_of_the_descriptors),

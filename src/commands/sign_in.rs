@@ -13,7 +13,6 @@ use crate::config::Upstream;
 use crate::credentials;
 use crate::credentials::Federation;
 use crate::credentials::FetchCredentials;
-use crate::credentials::FilesConfig;
 use crate::credentials::Found;
 use crate::credentials::Imds;
 use crate::credentials::InstancePrincipal;
@@ -29,6 +28,7 @@ use crate::credentials::ResourcePrincipal;
 use crate::credentials::SecurityToken;
 use crate::credentials::SignIn;
 use crate::credentials::WorkloadSettings;
+use crate::files;
 use crate::oci::Place;
 use crate::oci::USER_AGENT;
 use crate::oci::endpoint::Endpoint;
@@ -141,7 +141,7 @@ impl Start {
             found.add(Beside { places, key, warnings });
             Ok(())
         };
-        let source = Found::settling(source, FilesConfig::default(), Box::new(settle));
+        let source = Found::settling(source, files::Config::default(), Box::new(settle));
         Ok(self.begin(source, resolved, notes))
     }
 
@@ -196,7 +196,7 @@ impl Start {
         let [token, key] = source.places();
         let warnings = resolved.warnings.clone();
         let notes = Notes::new(Beside { places: vec![token], key: Some(key), warnings });
-        Ok(self.begin(Found::new(source, FilesConfig::default()), resolved, notes))
+        Ok(self.begin(Found::new(source, files::Config::default()), resolved, notes))
     }
 
     fn begin<S: FetchCredentials>(self, source: S, resolved: Resolved, notes: Notes) -> SignedIn {

@@ -55,6 +55,7 @@ const SERVE_EXAMPLES: &str = "\
 Examples:
   oci-backup-gateway serve
   oci-backup-gateway serve --profile BACKUPS --region eu-frankfurt-1
+  oci-backup-gateway serve --listen 0.0.0.0:50051 --tls-cert tls.crt --tls-key tls.key
   OCI_CLI_USER=ocid1.user.oc1..… OCI_CLI_TENANCY=… OCI_CLI_FINGERPRINT=… OCI_CLI_KEY_FILE=… \\
   OCI_CLI_REGION=iad oci-backup-gateway serve --log-format json
 
@@ -68,10 +69,10 @@ Exit code: 0 after a drain, 1 after a failure at run time, 2 when a setting is w
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// The gateway in front of OCI
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// The gateway in front of an embedded OCI that checks signatures; no account needed
     #[cfg(feature = "sandbox")]
-    Sandbox(Sandbox),
+    Sandbox(Box<Sandbox>),
     /// Load the configuration and the credential, make one harmless signed call, say what is wrong
     Check(Check),
     /// Ask a running gateway's health service; exit code 0 when it serves
@@ -85,6 +86,8 @@ pub enum Command {
 pub struct Serve {
     #[command(flatten)]
     pub listen: Listen,
+    #[command(flatten)]
+    pub tls: Tls,
     #[command(flatten)]
     pub upstream: Upstream,
     #[command(flatten)]
@@ -113,12 +116,15 @@ pub struct Check {
     Exit code: 0 when calls are served, 1 when not, 2 when a setting is wrong."
 )]
 pub struct Healthcheck {
-    /// The gateway to ask; without it, the one that `--listen` would start
+    /// The gateway to ask; without it, the one that `--health-listen`, else `--listen`, would start. It is asked in plaintext
     #[arg(value_parser = address)]
     pub address: Option<SocketAddr>,
     /// Where the gateway listens
     #[arg(long, env = "GATEWAY_LISTEN", value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:50051")]
     pub listen: SocketAddr,
+    /// Where it serves gRPC health in plaintext
+    #[arg(long, env = "GATEWAY_HEALTH_LISTEN", value_name = "ADDRESS", value_parser = address)]
+    pub health_listen: Option<SocketAddr>,
 }
 
 /// The gateway's own listeners and limits.
@@ -131,6 +137,12 @@ pub struct Listen {
     /// Where /livez, /readyz and /metrics are served
     #[arg(long, env = "GATEWAY_ADMIN_LISTEN", value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:9464")]
     pub admin_listen: SocketAddr,
+    /// Where gRPC health is served besides, in plaintext, for probes that cannot speak TLS
+    #[arg(long, env = "GATEWAY_HEALTH_LISTEN", value_name = "ADDRESS", value_parser = address)]
+    pub health_listen: Option<SocketAddr>,
+    /// Serve gRPC without TLS on an address that is not loopback, where something else brings TLS, such as a mesh
+    #[arg(long, env = "GATEWAY_PLAINTEXT", action = ArgAction::SetTrue, value_parser = switch)]
+    pub plaintext: bool,
     /// Do not serve the proto by gRPC reflection
     #[arg(long, env = "GATEWAY_NO_REFLECTION", action = ArgAction::SetTrue, value_parser = switch)]
     pub no_reflection: bool,
@@ -158,6 +170,21 @@ pub struct Listen {
     #[arg(long, env = "GATEWAY_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "25s",
         value_parser = duration, help_heading = "Time")]
     pub drain_timeout: Duration,
+}
+
+/// TLS where gRPC is served.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "TLS")]
+pub struct Tls {
+    /// The certificate that callers are shown, PEM, with its intermediates; read again when it changes
+    #[arg(long, env = "GATEWAY_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key, PEM, without a passphrase
+    #[arg(long, env = "GATEWAY_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// The authorities of callers, PEM; only who has a certificate of one of them may call
+    #[arg(long, env = "GATEWAY_TLS_CLIENT_CA", value_name = "FILE")]
+    pub tls_client_ca: Option<PathBuf>,
 }
 
 /// OCI, and who we are to it.

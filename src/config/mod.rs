@@ -24,6 +24,7 @@ pub use cli::LogFormat;
 #[cfg(feature = "sandbox")]
 pub use cli::Sandbox;
 pub use cli::Serve;
+pub use cli::Tls;
 pub use cli::Upstream;
 pub use environment::Environment;
 pub use given::Given;

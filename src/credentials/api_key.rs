@@ -10,7 +10,6 @@ use zeroize::Zeroizing;
 use super::ConfigError;
 use super::Credentials;
 use super::Error;
-use super::Files;
 use super::Owner;
 use super::Problem;
 use super::ReadCredentials;
@@ -18,8 +17,10 @@ use super::config_file::Entry;
 use super::config_file::Origin;
 use super::config_file::Profile;
 use super::config_file::Setting;
+use super::files::read_text;
 use super::pem;
 use super::pem::PemError;
+use crate::files::Files;
 use crate::ocid::Ocid;
 use crate::region::Regions;
 use crate::region::Sources;
@@ -304,7 +305,7 @@ impl Parts<'_> {
         }
         let expanded = self.path(&path)?;
         let place = format!("{} ({})", expanded.display(), path.place);
-        let text = self.files.read_text(&expanded).map_err(|problem| match problem {
+        let text = read_text(self.files, &expanded).map_err(|problem| match problem {
             // A key in DER, most likely.
             Problem::NotText => ConfigError::new(&place, PemError::NoPem),
             other => ConfigError::new(&place, other),

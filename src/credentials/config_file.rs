@@ -17,8 +17,9 @@ use configparser::ini::IniDefault;
 use zeroize::Zeroizing;
 
 use super::ConfigError;
-use super::Files;
 use super::Problem;
+use super::files::read_text;
+use crate::files::Files;
 
 /// The profile that every other inherits from.
 const DEFAULT: &str = "DEFAULT";
@@ -98,7 +99,7 @@ impl Profile {
         name: &Setting<String>,
     ) -> Result<Self, ConfigError> {
         let file = format!("{} ({origin})", path.display());
-        let text = files.read_text(path).map_err(|problem| ConfigError::new(&file, problem))?;
+        let text = read_text(files, path).map_err(|problem| ConfigError::new(&file, problem))?;
         let mut profiles = parse(&text).map_err(|problem| ConfigError::new(&file, problem))?;
         let Some(own) = profiles.remove(&name.value) else {
             let place = format!("{file}, profile {} ({})", name.value, name.origin);

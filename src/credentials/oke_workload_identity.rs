@@ -4,10 +4,11 @@ use super::ConfigError;
 use super::Credentials;
 use super::Error;
 use super::FetchCredentials;
-use super::Files;
 use super::Owner;
 use super::Problem;
 use super::WorkloadSettings;
+use super::files::read_text;
+use super::files::unread;
 use super::issuer::Issued;
 use super::issuer::Issuer;
 use super::issuer::IssuerError;
@@ -15,9 +16,10 @@ use super::issuer::IssuerProblem;
 use super::issuer::wrong;
 use super::jwt;
 use super::jwt::Claims;
-use super::reader::Reader;
 use super::session_key;
 use crate::clock::Clock;
+use crate::files::Files;
+use crate::files::Reader;
 use crate::signature::PrivateKey;
 use crate::transport::reqwest::Client;
 use crate::transport::reqwest::Config;
@@ -81,8 +83,7 @@ impl OkeWorkloadIdentity {
             let issuer = issuer(&files, &settings.certificate, user_agent)?;
             Ok(Mounted { issuer, token: text(&files, &settings.token, TOKEN)? })
         });
-        let mounted: Result<Mounted, ConfigError> =
-            read.await.map_err(|unread| self.files.unread(&unread))?;
+        let mounted: Result<Mounted, ConfigError> = read.await.map_err(|why| unread(&self.files, &why))?;
         let mounted = mounted?;
         let checked = Claims::read(mounted.token.trim(), self.clock.now());
         checked.map_err(|error| ConfigError::new(self.place(), Problem::Token { error, remedy: KUBELET }))?;
@@ -148,7 +149,7 @@ fn issuer(files: &Files, certificate: &Path, user_agent: String) -> Result<Issue
 }
 
 fn text(files: &Files, path: &Path, origin: &str) -> Result<Zeroizing<String>, ConfigError> {
-    files.read_text(path).map_err(|problem| ConfigError::new(place(path, origin), problem))
+    read_text(files, path).map_err(|problem| ConfigError::new(place(path, origin), problem))
 }
 
 fn place(path: &Path, origin: &str) -> String {

@@ -4,16 +4,17 @@
 use super::ConfigError;
 use super::Credentials;
 use super::Error;
-use super::Files;
 use super::Loaded;
 use super::Owner;
 use super::PemError;
 use super::Problem;
 use super::ReadCredentials;
+use super::files::read_text;
 use super::jwt::Claims;
 use super::pem;
 use super::security_token::belongs;
 use crate::clock::Clock;
+use crate::files::Files;
 use std::fmt;
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -125,7 +126,7 @@ fn read(
         return Err(ConfigError::new(variable, Problem::NotSet { remedy: NOT_A_RESOURCE }));
     };
     let text = match path(value) {
-        Some(path) => files.read_text(path).map_err(|problem| ConfigError::new(&place, problem))?,
+        Some(path) => read_text(files, path).map_err(|problem| ConfigError::new(&place, problem))?,
         None if is_relative(variable, value) => return Err(ConfigError::new(&place, Problem::Relative)),
         None => value.clone(),
     };

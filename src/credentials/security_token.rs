@@ -4,15 +4,16 @@
 use super::ConfigError;
 use super::Credentials;
 use super::Error;
-use super::Files;
 use super::Owner;
 use super::Problem;
 use super::ReadCredentials;
 use super::api_key::Loaded;
 use super::api_key::Source;
+use super::files::read_text;
 use super::jwt;
 use super::jwt::Claims;
 use crate::clock::Clock;
+use crate::files::Files;
 use crate::ocid::Ocid;
 use crate::signature::PrivateKey;
 
@@ -34,7 +35,7 @@ impl SecurityToken {
         let named = parts.find(variables.security_token_file())?;
         let path = parts.path(&named)?;
         let place = format!("{} ({})", jwt::shown_path(&path), named.place);
-        let text = files.read_text(&path).map_err(|problem| ConfigError::new(&place, problem))?;
+        let text = read_text(files, &path).map_err(|problem| ConfigError::new(&place, problem))?;
         // The CLI does not trim it, and neither must what is signed have a line break in it.
         let token = text.trim();
         let claims = Claims::read(token, self.clock.now())

@@ -1,10 +1,11 @@
 //! Who gets in: connections up to a limit, each with its permit, and a pause where the machine has none to give.
 //!
-//! tonic's loop asks again at once after an error of a listener, which at the limit of descriptors would take a
-//! whole core; so errors end here.
+//! A loop that asked again at once after an error of a listener would take a whole core at the limit of descriptors; so
+//! errors end here.
 
 use super::connection::Connection;
 use super::connection::Patience;
+use super::seldom::Seldom;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -17,16 +18,11 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 use tokio::time::Sleep;
-use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 
 /// How long nobody is asked for after the system had no descriptor or no memory for a connection.
 const BACK_OFF: Duration = Duration::from_millis(100);
-
-/// Whatever happens to many connections is told so often.
-const TOLD_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a listener gives.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +51,12 @@ impl Incoming {
         Self { listener, terms, room, cut, pause: None, refused, failed }
     }
 
-    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<(Connection, SocketAddr)> {
+    /// The next connection.
+    pub(super) async fn next(&mut self) -> Connection {
+        poll_fn(|context| self.poll_accept(context)).await
+    }
+
+    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<Connection> {
         loop {
             if let Some(pause) = &mut self.pause {
                 ready!(pause.as_mut().poll(context));
@@ -63,8 +64,8 @@ impl Incoming {
             }
             match ready!(self.listener.poll_accept(context)) {
                 Ok((stream, peer)) => {
-                    if let Some(connection) = self.admit(stream) {
-                        return Poll::Ready((connection, peer));
+                    if let Some(connection) = self.admit(stream, peer) {
+                        return Poll::Ready(connection);
                     }
                 }
                 Err(error) if is_the_peers(&error) => {}
@@ -74,7 +75,7 @@ impl Incoming {
     }
 
     /// `None` where there is no room: the connection ends by that.
-    fn admit(&mut self, stream: TcpStream) -> Option<Connection> {
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr) -> Option<Connection> {
         let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
             if let Some(times) = self.refused.due() {
                 let most = self.terms.connections;
@@ -84,7 +85,7 @@ impl Incoming {
         };
         // Answers are small, and nobody is to wait for more of them.
         let _ = stream.set_nodelay(true);
-        Some(Connection::new(stream, permit, self.terms.patience, self.cut.clone()))
+        Some(Connection::new(stream, peer, permit, self.terms.patience, self.cut.clone()))
     }
 
     fn pause(&mut self, error: &io::Error) {
@@ -95,22 +96,15 @@ impl Incoming {
     }
 }
 
-/// For gRPC.
-impl Stream for Incoming {
-    type Item = io::Result<Connection>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_accept(context).map(|(connection, _peer)| Some(Ok(connection)))
-    }
-}
-
 /// For the admin listener.
 impl axum::serve::Listener for Incoming {
     type Io = Connection;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
-        poll_fn(|context| self.poll_accept(context)).await
+        let connection = self.next().await;
+        let peer = connection.peer();
+        (connection, peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -136,40 +130,9 @@ fn is_the_peers(error: &io::Error) -> bool {
     )
 }
 
-/// What is told at most once in [`TOLD_AGAIN`], with how often it has happened since.
-#[derive(Default)]
-struct Seldom {
-    told: Option<Instant>,
-    times: u64,
-}
-
-impl Seldom {
-    fn due(&mut self) -> Option<u64> {
-        self.times += 1;
-        let due = self.told.is_none_or(|told| told.elapsed() >= TOLD_AGAIN);
-        due.then(|| {
-            self.told = Some(Instant::now());
-            std::mem::take(&mut self.times)
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn what_happens_a_thousand_times_is_told_once_a_second_and_counted() {
-        let mut seldom = Seldom::default();
-        let mut told = Vec::new();
-        for _ in 0..1000 {
-            told.extend(seldom.due());
-            tokio::time::advance(Duration::from_millis(2)).await;
-        }
-        assert_eq!(told, [1, 500]);
-        tokio::time::advance(TOLD_AGAIN).await;
-        assert_eq!(seldom.due(), Some(500));
-    }
 
     #[test]
     fn only_what_a_peer_did_lets_the_next_one_come_at_once() {

@@ -5,6 +5,7 @@ use super::accept::Terms;
 use super::connection::Patience;
 use super::readiness::Readiness;
 use super::readiness::State;
+use super::tls::Tls;
 use crate::oci;
 use crate::telemetry;
 use axum::Router;
@@ -19,19 +20,22 @@ use tokio_util::sync::CancellationToken;
 /// Probes ask one question and leave; whoever has not by then, or comes with many, is no probe.
 const TERMS: Terms = Terms { connections: 64, patience: Patience::for_everything(Duration::from_secs(10)) };
 
+/// What is told.
+#[derive(Clone)]
+pub(super) struct Told {
+    pub(super) readiness: Readiness,
+    pub(super) client: oci::Client,
+    pub(super) tls: Option<Tls>,
+}
+
 /// Serves until the task is ended.
-pub(super) async fn serve(
-    listener: TcpListener,
-    readiness: Readiness,
-    client: oci::Client,
-    cut: CancellationToken,
-) {
-    let asked = readiness.clone();
+pub(super) async fn serve(listener: TcpListener, told: Told, cut: CancellationToken) {
+    let readiness = told.readiness.clone();
     let router = Router::new()
         // Never touches OCI: a restart would not help it.
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(move || readyz(readiness.clone())))
-        .route("/metrics", get(move || metrics(asked.clone(), client.clone())));
+        .route("/metrics", get(move || metrics(told.clone())));
     let incoming = Incoming::new(listener, TERMS, cut);
     if let Err(error) = axum::serve(incoming, router).await {
         tracing::error!(%error, "the admin listener ended");
@@ -47,10 +51,8 @@ async fn readyz(readiness: Readiness) -> (StatusCode, String) {
     (status, format!("{state}\n"))
 }
 
-async fn metrics(
-    readiness: Readiness,
-    client: oci::Client,
-) -> ([(http::HeaderName, &'static str); 1], String) {
+async fn metrics(told: Told) -> ([(http::HeaderName, &'static str); 1], String) {
+    let Told { readiness, client, tls } = told;
     // prometheus.io/docs/instrumenting/exposition_formats
     let content_type = [(http::header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     let (version, revision) = (env!("CARGO_PKG_VERSION"), env!("GATEWAY_GIT_REVISION"));
@@ -87,7 +89,33 @@ async fn metrics(
             family("gauge", help, "gateway_credential_expiry_timestamp_seconds", at.as_secs())
         },
     ));
+    families.extend(tls.map(|tls| of_tls(&tls)).into_iter().flatten());
     (content_type, families.concat())
+}
+
+fn of_tls(tls: &Tls) -> Vec<String> {
+    let condition = tls.condition();
+    let expires = condition.expires.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    vec![
+        family(
+            "gauge",
+            "When the certificate that callers are shown expires.",
+            "gateway_tls_certificate_expiry_timestamp_seconds",
+            expires,
+        ),
+        family(
+            "counter",
+            "Attempts to read a new certificate that gave none that is good.",
+            "gateway_tls_reload_failures_total",
+            condition.reload_failures,
+        ),
+        family(
+            "counter",
+            "TLS handshakes that came to nothing.",
+            "gateway_tls_handshake_failures_total",
+            condition.handshake_failures,
+        ),
+    ]
 }
 
 /// One metric with one sample.

@@ -1,7 +1,9 @@
-//! The limits of one connection, and a way to end it. A value per line and its reason: tonic sets next to
-//! none of them by itself.
+//! One connection, with TLS or without: what it must say in which time, and a way to end it.
 
+use super::tls::Caller;
+use super::tls::Tls;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::Context;
 use std::task::Poll;
@@ -11,92 +13,84 @@ use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
 use tokio::time::Sleep;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::sync::WaitForCancellationFutureOwned;
-use tonic::transport::server::Connected;
-use tonic::transport::server::TcpConnectInfo;
 
-/// A server with every limit set.
-pub(super) fn server(max_connection_age: Duration) -> tonic::transport::Server {
-    tonic::transport::Server::builder()
-        // Advertised to clients; tonic advertises no limit by itself.
-        .max_concurrent_streams(128)
-        // A peer that keeps provoking resets from our side loses its connection ("MadeYouReset").
-        .http2_max_local_error_reset_streams(Some(1024))
-        // A peer that opens and resets streams loses it sooner ("rapid reset"). Callers who all give up at once are no
-        // such peer, and would take along the answers of those who wait on the same connection.
-        .http2_max_pending_accept_reset_streams(Some(500))
-        .http2_max_header_list_size(16 * 1024)
-        // Requests are small; a peer cannot make us buffer more than this.
-        .initial_stream_window_size(64 * 1024)
-        .initial_connection_window_size(1024 * 1024)
-        // Peers that vanished without a word are found out.
-        .http2_keepalive_interval(Some(Duration::from_secs(30)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-        // Without a grace: that would drop calls in flight without a GOAWAY.
-        .max_connection_age(jittered(max_connection_age))
-}
-
-const OLDEST: f64 = 1.1;
-
-/// ±10 %, so that replicas which started together do not shed their connections together.
-fn jittered(age: Duration) -> Duration {
-    age.mul_f64(rand::random_range(2.0 - OLDEST..=OLDEST))
-}
-
-/// How long a connection may last.
+/// How long a connection may take to say what it must.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
     /// So many bytes ...
     bytes: usize,
     /// ... must have come by then.
     time: Duration,
-    /// And all that comes after them may take this long.
-    rest: Duration,
 }
-
-/// After the age at which a connection is asked to go, and the longest deadline, its last calls have ended.
-const GRACE: Duration = Duration::from_secs(5);
 
 impl Patience {
     /// For HTTP/2: `time` for the words that every connection begins with (RFC 9113, 3.4), as keepalive begins after
-    /// them; and an end for peers who take no answer and do not go when they are asked to.
-    pub(super) fn of_http2(time: Duration, max_connection_age: Duration, max_deadline: Duration) -> Self {
+    /// them.
+    pub(super) const fn of_http2(time: Duration) -> Self {
         const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-        Self { bytes: PREFACE.len(), time, rest: max_connection_age.mul_f64(OLDEST) + max_deadline + GRACE }
+        Self { bytes: PREFACE.len(), time }
     }
 
     /// For all that a connection will ever say.
     pub(super) const fn for_everything(time: Duration) -> Self {
-        Self { bytes: usize::MAX, time, rest: Duration::ZERO }
+        Self { bytes: usize::MAX, time }
     }
 }
 
 /// A connection that ends when its peer takes too long to say what it must, and that can be cut from outside: a
 /// silent peer, or one with an endless stream, cannot hold up the end of the process. It is counted while it lives.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
+    peer: SocketAddr,
     patience: Patience,
-    end: Pin<Box<Sleep>>,
+    /// `None` once it has said what it must.
+    end: Option<Pin<Box<Sleep>>>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     _permit: OwnedSemaphorePermit,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    /// Much larger, and so elsewhere.
+    Secure(Box<TlsStream<TcpStream>>),
 }
 
 impl Connection {
     pub(super) fn new(
         stream: TcpStream,
+        peer: SocketAddr,
         permit: OwnedSemaphorePermit,
         patience: Patience,
         cut: CancellationToken,
     ) -> Self {
-        let end = Box::pin(tokio::time::sleep(patience.time));
-        Self { stream, patience, end, cut: Box::pin(cut.cancelled_owned()), _permit: permit }
+        let end = Some(Box::pin(tokio::time::sleep(patience.time)));
+        let cut = Box::pin(cut.cancelled_owned());
+        Self { stream: Stream::Plain(stream), peer, patience, end, cut, _permit: permit }
+    }
+
+    /// Where it comes from.
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The same with TLS, and who the caller is, if that is asked for. From here on it has the whole of its time to say
+    /// what it must.
+    pub(super) async fn secured(mut self, tls: &Tls) -> io::Result<(Self, Option<Caller>)> {
+        let Stream::Plain(stream) = self.stream else { return Ok((self, None)) };
+        let (stream, caller) = tokio::select! {
+            accepted = tls.accept(stream) => accepted?,
+            () = &mut self.cut => return Err(io::ErrorKind::ConnectionAborted.into()),
+        };
+        let end = Some(Box::pin(tokio::time::sleep(self.patience.time)));
+        Ok((Self { stream: Stream::Secure(Box::new(stream)), end, ..self }, caller))
     }
 
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        if self.end.as_mut().poll(context).is_ready() {
+        if self.end.as_mut().is_some_and(|end| end.as_mut().poll(context).is_ready()) {
             return Err(io::ErrorKind::TimedOut.into());
         }
         match self.cut.as_mut().poll(context) {
@@ -107,21 +101,11 @@ impl Connection {
 
     /// Counts what came, until it has said what it must.
     fn heard(&mut self, bytes: usize) {
-        let Patience { bytes: awaited, rest, .. } = &mut self.patience;
-        if *awaited > 0 {
-            *awaited = awaited.saturating_sub(bytes);
-            if *awaited == 0 {
-                self.end.as_mut().reset(Instant::now() + *rest);
-            }
+        let awaited = &mut self.patience.bytes;
+        *awaited = awaited.saturating_sub(bytes);
+        if *awaited == 0 {
+            self.end = None;
         }
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
     }
 }
 
@@ -133,7 +117,10 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         self.check(context)?;
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let read = match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Stream::Secure(stream) => Pin::new(stream).poll_read(context, buffer),
+        };
         self.heard(buffer.filled().len().saturating_sub(before));
         read
     }
@@ -149,27 +136,23 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.check(context)?;
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::Secure(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Stream::Secure(stream) => Pin::new(stream).poll_flush(context),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn ages_differ_by_at_most_a_tenth() {
-        let ages: BTreeSet<Duration> = (0..100).map(|_| jittered(Duration::from_secs(100))).collect();
-        assert!(ages.len() > 1, "all the same");
-        assert!(ages.iter().all(|age| (90_000..=110_000).contains(&age.as_millis())), "{ages:?}");
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Secure(stream) => Pin::new(stream).poll_shutdown(context),
+        }
     }
 }

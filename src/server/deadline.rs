@@ -1,7 +1,4 @@
 //! `grpc-timeout` → the caller's deadline, answered in the contract's words.
-//!
-//! tonic enforces the header too, but outside of all that is ours and as CANCELLED; answering a little earlier keeps
-//! it from ever coming to that.
 
 use super::layers::Request;
 use super::layers::Response;

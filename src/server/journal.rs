@@ -2,6 +2,7 @@
 //! all that a call is checked for, and the lines of a busy moment take less time together.
 
 use super::layers::Request;
+use super::serving::Peer;
 use crate::oci::Seat;
 use crate::oci::request_id::RequestId;
 use crate::oci::retry_token::RetryToken;
@@ -10,7 +11,6 @@ use crate::rpc::metadata::OPC_RETRY_TOKEN;
 use crate::rpc::status;
 use http::HeaderMap;
 use http::HeaderValue;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -18,7 +18,6 @@ use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 use tokio::sync::Notify;
-use tonic::transport::server::TcpConnectInfo;
 
 /// The path of an RPC that does not exist is its caller's, of any length; none that does is half as long.
 const LONGEST_METHOD: usize = 128;
@@ -44,7 +43,7 @@ pub(super) struct Entry {
 /// What is known when a call begins.
 struct Call {
     method: String,
-    peer: Option<SocketAddr>,
+    peer: Option<Peer>,
     request_id: String,
     retry_token: Option<String>,
     began: Instant,
@@ -68,7 +67,7 @@ impl Journal {
     ) -> Entry {
         let call = Call {
             method: request.uri().path().trim_start_matches('/').chars().take(LONGEST_METHOD).collect(),
-            peer: request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr),
+            peer: request.extensions().get::<Peer>().cloned(),
             request_id: request_id.to_string(),
             retry_token: retry_token.and_then(|token| token.to_str().ok()).map(str::to_owned),
             began: Instant::now(),
@@ -154,7 +153,8 @@ fn log(call: &Call, end: &End) {
         // OCI goes on from the id that it was sent. One who shares another's exchange is told of that one's.
         own_opc_request_id = Some(own).filter(|own| !request_id.starts_with(own)),
         opc_retry_token = end.retry_token.as_deref().or(call.retry_token.as_deref()),
-        peer = call.peer.map(tracing::field::display),
+        peer = call.peer.as_ref().map(|peer| tracing::field::display(peer.address)),
+        caller = call.peer.as_ref().and_then(|peer| peer.caller.as_deref()),
         error = Some(end.error.as_str()).filter(|error| !error.is_empty()),
         "call"
     );

@@ -10,7 +10,10 @@ mod journal;
 mod layers;
 mod message;
 mod readiness;
+mod seldom;
+mod serving;
 mod shutdown;
+pub mod tls;
 
 pub use accept::half_of_the_descriptors;
 pub use shutdown::Drained;
@@ -21,17 +24,18 @@ use crate::pb;
 use crate::pb::backup_service_server::BackupServiceServer;
 use crate::rpc;
 use accept::Incoming;
-use accept::Terms;
 use connection::Patience;
 use journal::Journal;
 use layers::Around;
 use layers::Entrance;
 use prost::Message;
 use prost_types::FileDescriptorSet;
+use readiness::Readiness;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tls::Tls;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -53,6 +57,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where `/livez`, `/readyz` and `/metrics` are served.
     pub admin_listen: SocketAddr,
+    /// Where gRPC health is served besides, in plaintext.
+    pub health_listen: Option<SocketAddr>,
+    /// TLS where gRPC is served.
+    pub tls: Option<Tls>,
     /// What bounds a call.
     pub deadlines: deadline::Config,
     /// The most calls in flight; health and reflection are none.
@@ -103,15 +111,18 @@ pub enum StartError {
 pub struct Server {
     address: SocketAddr,
     admin_address: SocketAddr,
+    health_address: Option<SocketAddr>,
     drain_timeout: Duration,
-    readiness: readiness::Readiness,
+    readiness: Readiness,
     stop_accepting: CancellationToken,
     cut_connections: CancellationToken,
     calls: TaskTracker,
     journal: Journal,
     mutations: oci::Mutations,
-    grpc: JoinHandle<Result<(), tonic::transport::Error>>,
-    background: [JoinHandle<()>; 3],
+    grpc: JoinHandle<()>,
+    /// Those that serve until the end.
+    beside: Vec<JoinHandle<()>>,
+    background: Vec<JoinHandle<()>>,
 }
 
 impl Server {
@@ -124,40 +135,38 @@ impl Server {
     ) -> Result<Self, StartError> {
         let (listener, address) = listen("--listen", config.listen).await?;
         let (admin_listener, admin_address) = listen("--admin-listen", config.admin_listen).await?;
-        let (readiness, health) = readiness::Readiness::new().await;
+        let health_listener = match config.health_listen {
+            Some(address) => Some(listen("--health-listen", address).await?),
+            None => None,
+        };
+        let health_address = health_listener.as_ref().map(|(_listener, address)| *address);
+        let (readiness, health) = Readiness::new().await;
         let (calls, journal) = (TaskTracker::new(), Journal::default());
-        let entrance = Entrance::new(
-            config.max_in_flight,
-            calls.clone(),
-            journal.clone(),
-            rpcs().map_err(StartError::Descriptors)?,
-        );
-        let routes = routes(client.clone(), config.deadlines, entrance).add_service(health);
+        let rpcs = rpcs().map_err(StartError::Descriptors)?;
+        let entrance = Entrance::new(config.max_in_flight, calls.clone(), journal.clone(), rpcs);
+        let routes = routes(client.clone(), config.deadlines, entrance).add_service(health.clone());
         let routes = reflected(routes, config.reflection)?;
         let (stop_accepting, cut_connections) = (CancellationToken::new(), CancellationToken::new());
-        let patience =
-            Patience::of_http2(config.first_bytes_timeout, config.max_connection_age, config.deadlines.max);
-        let terms = Terms { connections: config.max_connections, patience };
-        let incoming = Incoming::new(listener, terms, cut_connections.clone());
-        let until = stop_accepting.clone().cancelled_owned();
-        let serving = connection::server(config.max_connection_age)
-            .add_routes(routes)
-            .serve_with_incoming_shutdown(incoming, until);
-        let background = [
-            tokio::spawn(admin::serve(
-                admin_listener,
-                readiness.clone(),
-                client.clone(),
-                cut_connections.clone(),
-            )),
-            tokio::spawn(readiness.clone().follow(client, credentials)),
-            tokio::spawn(journal.clone().keep()),
-        ];
-        let grpc = tokio::spawn(serving);
-        tracing::info!(%address, %admin_address, "listening");
+        let doors = Doors { config: &config, cut: &cut_connections };
+        let grpc = tokio::spawn(doors.serve(listener, config.tls.clone(), routes, stop_accepting.clone()));
+        let told =
+            admin::Told { readiness: readiness.clone(), client: client.clone(), tls: config.tls.clone() };
+        let mut beside = vec![tokio::spawn(admin::serve(admin_listener, told, cut_connections.clone()))];
+        beside.extend(health_listener.map(|(listener, _address)| {
+            // To the end, so that it says that the process is on its way out.
+            let routes = Routes::new(health);
+            tokio::spawn(doors.serve(listener, None, routes, cut_connections.clone()))
+        }));
+        beside.push(tokio::spawn(journal.clone().keep()));
+        let mut background = vec![tokio::spawn(readiness.clone().follow(client, credentials))];
+        background.extend(config.tls.clone().map(|tls| tokio::spawn(tls.keep())));
+        let security = if config.tls.is_some() { "TLS" } else { "plaintext" };
+        let health_address_told = health_address.map(tracing::field::display);
+        tracing::info!(%address, security, %admin_address, health_address = health_address_told, "listening");
         Ok(Self {
             address,
             admin_address,
+            health_address,
             drain_timeout: config.drain_timeout,
             readiness,
             stop_accepting,
@@ -166,6 +175,7 @@ impl Server {
             journal,
             mutations,
             grpc,
+            beside,
             background,
         })
     }
@@ -180,6 +190,41 @@ impl Server {
     #[must_use]
     pub fn admin_address(&self) -> SocketAddr {
         self.admin_address
+    }
+
+    /// Where gRPC health is served besides.
+    #[must_use]
+    pub fn health_address(&self) -> Option<SocketAddr> {
+        self.health_address
+    }
+}
+
+/// After the longest deadline of those that were there when a connection was asked to go, its last calls have ended.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What all listeners for gRPC have in common.
+struct Doors<'a> {
+    config: &'a Config,
+    cut: &'a CancellationToken,
+}
+
+impl Doors<'_> {
+    fn serve(
+        &self,
+        listener: TcpListener,
+        tls: Option<Tls>,
+        routes: Routes,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + use<> {
+        let Config { max_connections, first_bytes_timeout, max_connection_age, deadlines, .. } = *self.config;
+        let patience = Patience::of_http2(first_bytes_timeout);
+        let terms = accept::Terms { connections: max_connections, patience };
+        let incoming = Incoming::new(listener, terms, self.cut.clone());
+        let farewell = deadlines.max + GRACE;
+        serving::serve(
+            incoming,
+            serving::Terms { routes: routes.prepare(), tls, age: max_connection_age, farewell, stop },
+        )
     }
 }
 

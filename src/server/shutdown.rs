@@ -3,6 +3,7 @@
 use super::Server;
 use super::readiness::State;
 use crate::oci::Mutations;
+use futures_util::future::select_all;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -59,7 +60,7 @@ impl Server {
         if !self.grpc.is_finished() {
             let _ = tokio::time::timeout(LAST_WORDS, &mut self.grpc).await;
         }
-        self.background.iter().for_each(tokio::task::JoinHandle::abort);
+        self.beside.iter().chain(&self.background).for_each(tokio::task::JoinHandle::abort);
         self.journal.write();
         tracing::info!(?drained, "drained");
         drained
@@ -82,11 +83,9 @@ impl Server {
 
     /// Returns when a listener, or who writes the lines of calls, has ended by itself, which none ever should.
     pub async fn broken(&mut self) {
-        let [admin, _readiness, journal] = &mut self.background;
         tokio::select! {
             _ = &mut self.grpc => {}
-            _ = admin => {}
-            _ = journal => {}
+            _ = select_all(&mut self.beside) => {}
         }
     }
 }

@@ -22,13 +22,13 @@ use tonic_types::StatusExt;
 const FAILURES: &str = "gateway_credential_refresh_failures_total";
 
 /// A file that hangs, in the place of a good one.
-struct Hung {
+pub(crate) struct Hung {
     path: String,
     terminal: OwnedFd,
 }
 
 impl Hung {
-    fn at(path: String) -> Self {
+    pub(crate) fn at(path: String) -> Self {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let terminal = rustix::pty::openpt(flags).unwrap();
         rustix::pty::grantpt(&terminal).unwrap();

@@ -10,7 +10,8 @@ use std::time::Instant;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_serves_is_healthy_however_its_address_is_given() {
     let upstream = Upstream::start().await;
-    let mut serve = upstream.sign_in(program("serve --admin-listen 127.0.0.1:0 --listen 0.0.0.0:0")).start();
+    let mut serve =
+        upstream.sign_in(program("serve --admin-listen 127.0.0.1:0 --listen 0.0.0.0:0 --plaintext")).start();
     serve.logged("readiness");
     let port = serve.address().port();
     for healthcheck in [

@@ -27,6 +27,10 @@ const ROWS: &[Row] = &[
     Row(&["serve", "sandbox", "healthcheck"], "--listen", "GATEWAY_LISTEN", ":50051", ADDRESS),
     Row(&["serve", "sandbox", "healthcheck"], "--listen", "GATEWAY_LISTEN", "127.0.0.1:70000", ADDRESS),
     Row(SERVING, "--admin-listen", "GATEWAY_ADMIN_LISTEN", "9464", ADDRESS),
+    Row(&["serve", "sandbox", "healthcheck"], "--health-listen", "GATEWAY_HEALTH_LISTEN", "50052", ADDRESS),
+    Row(&["serve"], "--tls-cert", "GATEWAY_TLS_CERT", "/none/tls.crt", &["needs --tls-key (GATEWAY_TLS_KEY) beside it"]),
+    Row(&["serve"], "--tls-key", "GATEWAY_TLS_KEY", "/none/tls.key", &["needs --tls-cert (GATEWAY_TLS_CERT) beside it"]),
+    Row(&["serve"], "--tls-client-ca", "GATEWAY_TLS_CLIENT_CA", "/none/ca.crt", &["needs --tls-cert (GATEWAY_TLS_CERT) beside it"]),
     Row(&["sandbox"], "--oci-listen", "GATEWAY_SANDBOX_OCI_LISTEN", "x:1", ADDRESS),
     Row(&["sandbox"], "--control-listen", "GATEWAY_SANDBOX_CONTROL_LISTEN", "x:1", ADDRESS),
     Row(SERVING, "--max-in-flight", "GATEWAY_MAX_IN_FLIGHT", "0", COUNT),
@@ -220,6 +224,11 @@ async fn an_empty_variable_counts_as_not_set() {
         "GATEWAY_ATTEMPT_TIMEOUT",
         "GATEWAY_LISTEN",
         "GATEWAY_ADMIN_LISTEN",
+        "GATEWAY_HEALTH_LISTEN",
+        "GATEWAY_PLAINTEXT",
+        "GATEWAY_TLS_CERT",
+        "GATEWAY_TLS_KEY",
+        "GATEWAY_TLS_CLIENT_CA",
         "GATEWAY_LOG_FORMAT",
         "GATEWAY_PROXY",
         "OCI_CLI_PROFILE",
@@ -297,9 +306,11 @@ async fn an_address_that_is_taken_is_a_failure_at_run_time_that_names_its_flag()
     let upstream = Upstream::start().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    for (flag, command) in
-        [("--listen", "serve --admin-listen 127.0.0.1:0"), ("--admin-listen", "serve --listen 127.0.0.1:0")]
-    {
+    for (flag, command) in [
+        ("--listen", "serve --admin-listen 127.0.0.1:0"),
+        ("--admin-listen", "serve --listen 127.0.0.1:0"),
+        ("--health-listen", "serve --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0"),
+    ] {
         let ended = upstream
             .sign_in(program(command))
             .arg(flag)

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -41,12 +43,19 @@ impl Frame {
 }
 
 /// A connection on which nothing happens by itself.
-pub(crate) struct Peer(TcpStream);
+pub(crate) struct Peer<S = TcpStream>(S);
 
 impl Peer {
     /// Connects, and says what every client says first.
     pub(crate) async fn connect(gateway: SocketAddr) -> Self {
-        let mut peer = Self(TcpStream::connect(gateway).await.unwrap());
+        Self::over(TcpStream::connect(gateway).await.unwrap()).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
+    /// The same over a connection that there is.
+    pub(crate) async fn over(stream: S) -> Self {
+        let mut peer = Self(stream);
         peer.send(PREFACE).await;
         peer.send(&frame(SETTINGS, 0, 0, &[])).await;
         peer
@@ -55,6 +64,7 @@ impl Peer {
     /// What the other side has closed already is no matter here: reading shows it.
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         let _ = self.0.write_all(bytes).await;
+        let _ = self.0.flush().await;
     }
 
     /// The next frame; `None` when the connection has ended.

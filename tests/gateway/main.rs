@@ -10,6 +10,7 @@
 )]
 
 mod answer_faults;
+mod certificates;
 mod clock_faults;
 mod connection_faults;
 mod connections;
@@ -36,4 +37,5 @@ mod rotation;
 mod sharing;
 mod start;
 mod strangers;
+mod tls;
 mod validation;

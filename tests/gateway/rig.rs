@@ -7,7 +7,7 @@ use oci_backup_gateway::credentials::ProvideCredentials;
 use oci_backup_gateway::credentials::Provided;
 use oci_backup_gateway::credentials::StaticCredentials;
 use oci_backup_gateway::oci;
-use oci_backup_gateway::oci::endpoint::Endpoint;
+use oci_backup_gateway::oci::endpoint;
 use oci_backup_gateway::pb;
 use oci_backup_gateway::pb::backup_service_client::BackupServiceClient;
 use oci_backup_gateway::region::Regions;
@@ -42,6 +42,7 @@ use tokio::task::JoinHandle;
 use tonic::Response;
 use tonic::Status;
 use tonic::transport::Channel;
+use tonic::transport::Endpoint;
 use zeroize::Zeroizing;
 
 /// One key pair for all tests: making one takes longer than most of them.
@@ -98,6 +99,8 @@ impl Default for Setup {
             server: server::Config {
                 listen: local(),
                 admin_listen: local(),
+                health_listen: None,
+                tls: None,
                 deadlines: server::deadline::Config {
                     default: Duration::from_secs(30),
                     max: Duration::from_secs(60),
@@ -182,8 +185,13 @@ impl Rig {
         .await
         .unwrap();
         let (clock, mutations) = (setup.clock.clone(), oci::Mutations::new());
+        let is_plaintext = setup.server.tls.is_none();
         let server = gateway(setup, &sandbox, mutations.clone()).await?;
-        let caller = caller(server.address()).await;
+        let caller = match is_plaintext {
+            true => caller(server.address()).await,
+            // Such tests have callers of their own.
+            false => BackupServiceClient::new(endpoint(server.address()).connect_lazy()),
+        };
         Ok(Self { sandbox, server, caller, clock, mutations })
     }
 
@@ -232,7 +240,7 @@ async fn gateway(
     sandbox: &Sandbox,
     mutations: oci::Mutations,
 ) -> Result<Server, server::StartError> {
-    let endpoint = Endpoint::parse(&setup.endpoint.unwrap_or_else(|| sandbox.endpoint())).unwrap();
+    let endpoint = endpoint::Endpoint::parse(&setup.endpoint.unwrap_or_else(|| sandbox.endpoint())).unwrap();
     let trust = setup.trust.unwrap_or_else(|| match sandbox.certificate_authority_pem() {
         None => Trust::Plaintext,
         Some(pem) => Trust::Bundle(pem.as_bytes().to_vec()),
@@ -258,7 +266,11 @@ pub(crate) async fn caller(gateway: SocketAddr) -> BackupServiceClient<Channel> 
 
 /// A connection for any client.
 pub(crate) async fn channel(gateway: SocketAddr) -> Channel {
-    Channel::from_shared(format!("http://{gateway}")).unwrap().connect().await.unwrap()
+    endpoint(gateway).connect().await.unwrap()
+}
+
+fn endpoint(gateway: SocketAddr) -> Endpoint {
+    Channel::from_shared(format!("http://{gateway}")).unwrap()
 }
 
 /// The source of the identity's own credentials.

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use oci_backup_gateway::clock::Clock;
 use oci_backup_gateway::credentials::Credentials;
-use oci_backup_gateway::credentials::FilesConfig;
 use oci_backup_gateway::credentials::Found;
 use oci_backup_gateway::credentials::Origin;
 use oci_backup_gateway::credentials::ProvideCredentials;
@@ -22,6 +21,7 @@ use oci_backup_gateway::credentials::SecurityToken;
 use oci_backup_gateway::credentials::Setting;
 use oci_backup_gateway::credentials::Source;
 use oci_backup_gateway::credentials::Variables;
+use oci_backup_gateway::files;
 use oci_backup_gateway::oci;
 use oci_backup_gateway::sandbox::Identity;
 use oci_backup_gateway::sandbox::IssuerConfig;
@@ -165,7 +165,7 @@ fn session(rig: &Rig, dir: &Path) -> Version {
 /// A gateway that signs with what `source` reads, and its way to OCI.
 async fn gateway(source: impl ReadCredentials) -> (Rig, Arc<Watched>, Arc<Refreshing>) {
     let watched = Watched::new();
-    let config = FilesConfig { look_again: Duration::from_millis(10) };
+    let config = files::Config { look_again: Duration::from_millis(10) };
     let provider = Arc::new(Refreshing::start(Found::new(source, config), Clock::system()));
     let rig = Rig::with(Setup {
         credentials: Some(Arc::clone(&provider) as Arc<dyn ProvideCredentials>),

@@ -35,7 +35,7 @@ pub(crate) struct Gateway {
 
 enum Life {
     Process(Child),
-    Within(Server),
+    Within(Box<Server>),
 }
 
 impl Gateway {
@@ -61,7 +61,7 @@ impl Gateway {
     /// One within this process.
     pub(crate) fn within(server: Server) -> Self {
         let address = server.address();
-        Self::reached(Life::Within(server), address)
+        Self::reached(Life::Within(Box::new(server)), address)
     }
 
     fn reached(life: Life, address: SocketAddr) -> Self {

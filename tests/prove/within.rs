@@ -70,6 +70,8 @@ fn serving() -> server::Config {
     server::Config {
         listen: local,
         admin_listen: local,
+        health_listen: None,
+        tls: None,
         deadlines: server::deadline::Config {
             default: minute / 2,
             max: minute,

@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::commands::Failure;
 use crate::commands::connect::Connected;
 use crate::commands::connect::join;
+use crate::commands::door;
 use crate::commands::serve;
 use crate::commands::signals::Signals;
 use crate::config;
@@ -38,7 +39,11 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 pub(super) async fn run(settings: config::Sandbox, given: &Given) -> Result<ExitCode, Failure> {
-    let config = serve::config(&settings.listen, given)?;
+    let mut config = serve::config(&settings.listen, given)?;
+    if !settings.upstream_only {
+        // The demonstration calls in plaintext.
+        config.tls = door::open(&settings.listen, &config::Tls::default(), given).await?;
+    }
     let mut signals = Signals::new()?;
     let sandbox = start(&settings).await?;
     let written = written(&sandbox, &settings)?;

@@ -86,13 +86,7 @@ impl Refusal {
                 (Code::Internal, "INVALID_REQUEST", Retry::Never, message.to_owned())
             }
             Self::Undecodable(reason) => {
-                // Of the path to a field that is nested too deep, only the end says something.
-                let reason = match reason.rsplit_once(": ") {
-                    Some((_path, end)) if reason.len() > LONGEST_REASON => end,
-                    Some(_) | None => reason,
-                };
-                let message = format!("the message cannot be read: {reason}");
-                (Code::InvalidArgument, "INVALID_REQUEST", Retry::Never, message)
+                (Code::InvalidArgument, "INVALID_REQUEST", Retry::Never, undecodable(reason))
             }
             Self::Unimplemented(reason) => {
                 (Code::Unimplemented, "INVALID_REQUEST", Retry::Never, reason.clone())
@@ -137,7 +131,15 @@ impl Refusal {
     }
 }
 
-const LONGEST_REASON: usize = 200;
+/// Of the path to a field that is nested too deep, only the end says something.
+fn undecodable(reason: &str) -> String {
+    const LONGEST: usize = 200;
+    let reason = match reason.rsplit_once(": ") {
+        Some((_path, end)) if reason.len() > LONGEST => end,
+        Some(_) | None => reason,
+    };
+    format!("the message cannot be read: {reason}")
+}
 
 /// A moment, and for each a different one: callers who were refused together do not come back together.
 fn sooner_or_later() -> Duration {

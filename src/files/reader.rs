@@ -7,15 +7,15 @@ use tokio::sync::Mutex;
 
 /// What one reading may take, with the wait for the one before. Together with the pauses in between, a file that hangs is
 /// told within ten seconds.
-pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+pub const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Clones share the thread.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Reader(Arc<Mutex<()>>);
+pub struct Reader(Arc<Mutex<()>>);
 
 /// Why nothing was read.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Unread {
+pub enum Unread {
     /// It has not ended, or what was begun before it has not.
     Hangs,
     /// A fault of this program.
@@ -24,7 +24,7 @@ pub(super) enum Unread {
 
 impl Reader {
     /// Does `work` where it may block.
-    pub(super) async fn run<T: Send + 'static>(
+    pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Unread> {
