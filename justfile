@@ -62,6 +62,10 @@ clients:
 sign-in:
     tests/sign_in/run
 
+# Chart, kustomization and images on a real Kubernetes; as root, on Debian.
+kubernetes *NAMES:
+    tests/kubernetes/run {{ NAMES }}
+
 # Faults planted into the gateway, all or those that are named: a test has to find each.
 seeded *NAMES:
     tests/seeded/run {{ NAMES }}

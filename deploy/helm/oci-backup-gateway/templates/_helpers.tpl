@@ -1,0 +1,115 @@
+{{- define "gateway.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" }}
+{{- end }}
+
+{{- /* At most 52 characters, so that `-headless` still fits. */}}
+{{- define "gateway.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
+{{- else if contains (include "gateway.name" .) .Release.Name }}
+{{- .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "gateway.name" .) | trunc 52 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "gateway.selector" -}}
+app.kubernetes.io/name: {{ include "gateway.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "gateway.labels" -}}
+{{ include "gateway.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "gateway.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "gateway.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "gateway.image" -}}
+{{- $image := .Values.image }}
+{{- if $image.digest }}
+{{- printf "%s@%s" $image.repository $image.digest }}
+{{- else }}
+{{- printf "%s:%s%s" $image.repository (default .Chart.AppVersion $image.tag) (ternary "-sandbox" "" .Values.sandbox.enabled) }}
+{{- end }}
+{{- end }}
+
+{{- define "gateway.workloadIdentity" -}}
+{{- if and (eq .Values.oci.auth "oke_workload_identity") (not .Values.sandbox.enabled) }}true{{ end }}
+{{- end }}
+
+{{- /* Where probes ask: they speak no TLS. */}}
+{{- define "gateway.healthPort" -}}
+{{- ternary .Values.ports.health .Values.ports.grpc .Values.tls.enabled }}
+{{- end }}
+
+{{- define "gateway.tlsSecret" -}}
+{{- if .Values.tls.certificate.enabled }}
+{{- default (printf "%s-tls" (include "gateway.fullname" .)) .Values.tls.secretName }}
+{{- else }}
+{{- .Values.tls.secretName }}
+{{- end }}
+{{- end }}
+
+{{- define "gateway.appProtocol" -}}
+{{- default (ternary "https" "kubernetes.io/h2c" .Values.tls.enabled) .Values.service.appProtocol }}
+{{- end }}
+
+{{- define "gateway.containerSecurity" -}}
+allowPrivilegeEscalation: false
+capabilities:
+  drop: [ALL]
+readOnlyRootFilesystem: true
+{{- end }}
+
+{{- define "gateway.podSecurity" -}}
+fsGroup: 65532
+runAsGroup: 65532
+runAsNonRoot: true
+runAsUser: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- /* What the schema cannot say. */}}
+{{- define "gateway.check" -}}
+{{- $v := .Values }}
+{{- if not $v.sandbox.enabled }}
+{{- if and (eq $v.oci.auth "oke_workload_identity") (not $v.oci.region) (not $v.oci.endpoint) }}
+{{- fail "oci.region is missing: oke_workload_identity does not tell it. (Without an OCI account: --set sandbox.enabled=true)" }}
+{{- end }}
+{{- if and (eq $v.oci.auth "api_key") (not $v.oci.apiKey.secretName) }}
+{{- fail "oci.apiKey.secretName is missing: api_key needs a Secret with an OCI configuration file and a key" }}
+{{- end }}
+{{- end }}
+{{- if and $v.oci.certBundle.secretName $v.oci.certBundle.configMapName }}
+{{- fail "oci.certBundle has a secretName and a configMapName: one is enough" }}
+{{- end }}
+{{- if $v.tls.enabled }}
+{{- if not (include "gateway.tlsSecret" .) }}
+{{- fail "tls.secretName is missing: tls.enabled needs it, or tls.certificate.enabled" }}
+{{- end }}
+{{- if and $v.tls.certificate.enabled (not $v.tls.certificate.issuerRef.name) }}
+{{- fail "tls.certificate.issuerRef.name is missing" }}
+{{- end }}
+{{- else if or $v.tls.clientCA.secretName $v.tls.certificate.enabled }}
+{{- fail "tls.clientCA and tls.certificate need tls.enabled" }}
+{{- end }}
+{{- if and $v.podMonitor.enabled $v.serviceMonitor.enabled }}
+{{- fail "podMonitor and serviceMonitor are enabled: every pod would be scraped twice" }}
+{{- end }}
+{{- if and $v.serviceMonitor.enabled (not $v.service.headless.enabled) }}
+{{- fail "serviceMonitor needs service.headless.enabled; podMonitor does not" }}
+{{- end }}
+{{- if and $v.grpcRoute.enabled (not $v.grpcRoute.parentRefs) }}
+{{- fail "grpcRoute.parentRefs is missing" }}
+{{- end }}
+{{- end }}
