@@ -12,6 +12,7 @@ use crate::server;
 use crate::server::Reflection;
 use crate::server::Server;
 use crate::server::deadline;
+use crate::telemetry::Recorder;
 use crate::transport::retry;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,8 +24,9 @@ const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 pub(super) async fn run(settings: Serve, given: &Given) -> Result<ExitCode, Failure> {
     let config = config(&settings.listen, given)?;
     let mut signals = Signals::new()?;
+    let recorder = recorder()?;
     let oci = tokio::select! {
-        oci = connect(&settings.upstream, given, retry::Config::default()) => oci?,
+        oci = connect(&settings.upstream, given, retry::Config::default(), recorder) => oci?,
         // Nothing is served yet, and nothing is lost.
         () = signals.next() => return Ok(ExitCode::SUCCESS),
     };
@@ -84,6 +86,11 @@ pub(super) fn config(listen: &Listen, given: &Given) -> Result<server::Config, F
         drain_timeout: listen.drain_timeout,
         reflection: if listen.no_reflection { Reflection::Off } else { Reflection::On },
     })
+}
+
+/// What `/metrics` shows.
+pub(super) fn recorder() -> Result<Recorder, Failure> {
+    Recorder::new().map_err(|error| Failure::Runtime(error.to_string()))
 }
 
 /// Drains. A hard end is no failure: the operator set its time, and the log has said what was cut.

@@ -209,6 +209,7 @@ impl<O: Operation> Exchange<O> {
     /// Makes attempts, as long as the loop asks for them and somebody waits.
     async fn run(&self) -> Ended<O::Output> {
         let ended = self.client.retry.run(self).await;
+        self.client.recorder().attempts(O::NAME, self.progress().attempts);
         let failure = match &ended {
             Ok(_answer) => Some(None),
             Err(Stop::Failed(failure) | Stop::Interrupted(failure)) => Some(Some(&*failure.cause)),

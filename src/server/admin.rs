@@ -5,14 +5,13 @@ use super::accept::Terms;
 use super::connection::Patience;
 use super::readiness::Readiness;
 use super::readiness::State;
-use crate::oci;
-use crate::telemetry;
+use crate::telemetry::Recorder;
 use axum::Router;
 use axum::routing::get;
+use http::HeaderName;
 use http::StatusCode;
-use std::fmt::Display;
+use http::header::CONTENT_TYPE;
 use std::time::Duration;
-use std::time::UNIX_EPOCH;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -23,15 +22,14 @@ const TERMS: Terms = Terms { connections: 64, patience: Patience::for_everything
 pub(super) async fn serve(
     listener: TcpListener,
     readiness: Readiness,
-    client: oci::Client,
+    recorder: Recorder,
     cut: CancellationToken,
 ) {
-    let asked = readiness.clone();
     let router = Router::new()
         // Never touches OCI: a restart would not help it.
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(move || readyz(readiness.clone())))
-        .route("/metrics", get(move || metrics(asked.clone(), client.clone())));
+        .route("/metrics", get(move || metrics(recorder.clone())));
     let incoming = Incoming::new(listener, TERMS, cut);
     if let Err(error) = axum::serve(incoming, router).await {
         tracing::error!(%error, "the admin listener ended");
@@ -47,51 +45,11 @@ async fn readyz(readiness: Readiness) -> (StatusCode, String) {
     (status, format!("{state}\n"))
 }
 
-async fn metrics(
-    readiness: Readiness,
-    client: oci::Client,
-) -> ([(http::HeaderName, &'static str); 1], String) {
+async fn metrics(recorder: Recorder) -> (StatusCode, [(HeaderName, &'static str); 1], String) {
     // prometheus.io/docs/instrumenting/exposition_formats
-    let content_type = [(http::header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    let (version, revision) = (env!("CARGO_PKG_VERSION"), env!("GATEWAY_GIT_REVISION"));
-    let build = format!("gateway_build_info{{version=\"{version}\",revision=\"{revision}\"}}");
-    let refused = u8::from(matches!(readiness.state(), State::Refused));
-    let credential = client.credential();
-    let mut families = vec![
-        family("gauge", "What is running.", &build, 1),
-        family("counter", "Faults of the gateway.", "gateway_panics_total", telemetry::panics()),
-        family(
-            "counter",
-            "Lines of the log that nobody read in time.",
-            "gateway_log_lines_dropped_total",
-            telemetry::dropped_lines(),
-        ),
-        family("gauge", "Whether OCI refuses the credential.", "gateway_credential_refused", refused),
-        family(
-            "counter",
-            "Attempts to get a credential that gave none.",
-            "gateway_credential_refresh_failures_total",
-            credential.failures,
-        ),
-        family(
-            "gauge",
-            "What is added to the machine's clock to have OCI's.",
-            "gateway_clock_offset_seconds",
-            client.clock_offset().as_secs_f64(),
-        ),
-    ];
-    // What lasts until it is revoked has no such time.
-    families.extend(credential.expires.and_then(|expires| expires.duration_since(UNIX_EPOCH).ok()).map(
-        |at| {
-            let help = "When the credential at hand expires.";
-            family("gauge", help, "gateway_credential_expiry_timestamp_seconds", at.as_secs())
-        },
-    ));
-    (content_type, families.concat())
-}
-
-/// One metric with one sample.
-fn family(kind: &str, help: &str, sample: &str, value: impl Display) -> String {
-    let name = sample.split('{').next().unwrap_or(sample);
-    format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{sample} {value}\n")
+    let content_type = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    match recorder.page() {
+        Ok(page) => (StatusCode::OK, content_type, page),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, content_type, format!("{error}\n")),
+    }
 }

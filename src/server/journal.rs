@@ -1,13 +1,16 @@
-//! One line of the log per call, written when its answer is on its way already. To put a line together takes as long as
+//! What is known of a call when it ends: one record for the metrics, and one line of the log, written when its answer is on its way already. To put a line together takes as long as
 //! all that a call is checked for, and the lines of a busy moment take less time together.
 
 use super::layers::Request;
+use super::message;
 use crate::oci::Seat;
 use crate::oci::request_id::RequestId;
 use crate::oci::retry_token::RetryToken;
 use crate::rpc::metadata::OPC_REQUEST_ID;
 use crate::rpc::metadata::OPC_RETRY_TOKEN;
 use crate::rpc::status;
+use crate::telemetry::EndedCall;
+use crate::telemetry::Recorder;
 use http::HeaderMap;
 use http::HeaderValue;
 use std::net::SocketAddr;
@@ -23,9 +26,12 @@ use tonic::transport::server::TcpConnectInfo;
 /// How long a line may wait for others, and for its answer to be sent.
 const TOGETHER: Duration = Duration::from_millis(5);
 
-/// Lines to be written. Clones are one; the last one writes what is left.
+/// Lines to be written, and what takes note of calls. Clones are one; the last one writes what is left.
 #[derive(Clone, Default)]
-pub(super) struct Journal(Arc<Lines>);
+pub(super) struct Journal {
+    lines: Arc<Lines>,
+    recorder: Recorder,
+}
 
 #[derive(Default)]
 struct Lines {
@@ -44,6 +50,8 @@ pub(super) struct Entry {
 /// What is known when a call begins.
 struct Call {
     method: String,
+    /// The same, if it is one of the contract's.
+    rpc: Option<&'static str>,
     peer: Option<SocketAddr>,
     request_id: String,
     retry_token: Option<String>,
@@ -60,6 +68,11 @@ struct End {
 }
 
 impl Journal {
+    /// `recorder` hears of every call that ends.
+    pub(super) fn new(recorder: Recorder) -> Self {
+        Self { lines: Arc::default(), recorder }
+    }
+
     pub(super) fn begin(
         &self,
         request: &Request,
@@ -67,6 +80,7 @@ impl Journal {
         retry_token: Option<&HeaderValue>,
     ) -> Entry {
         let call = Call {
+            rpc: message::rpc(request.uri().path()),
             method: request.uri().path().trim_start_matches('/').to_owned(),
             peer: request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr),
             request_id: request_id.to_string(),
@@ -76,10 +90,15 @@ impl Journal {
         Entry { call: Some(call), seat: None, journal: self.clone() }
     }
 
+    /// A call was refused for want of a place.
+    pub(super) fn shed(&self) {
+        self.recorder.shed();
+    }
+
     /// Writes what was noted, for ever.
     pub(super) async fn keep(self) {
         loop {
-            self.0.noted.notified().await;
+            self.lines.noted.notified().await;
             tokio::time::sleep(TOGETHER).await;
             self.write();
         }
@@ -87,7 +106,7 @@ impl Journal {
 
     /// Writes what was noted up to now.
     pub(super) fn write(&self) {
-        self.0.write();
+        self.lines.write();
     }
 }
 
@@ -113,8 +132,9 @@ impl Entry {
     ) {
         let Some(call) = self.call.take() else { return };
         let end = End { took: call.began.elapsed(), code, request_id, retry_token, error };
-        self.journal.0.ended().push((call, end));
-        self.journal.0.noted.notify_one();
+        self.journal.recorder.call(EndedCall { method: call.rpc, code, took: end.took });
+        self.journal.lines.ended().push((call, end));
+        self.journal.lines.noted.notify_one();
     }
 }
 

@@ -76,7 +76,10 @@ where
                 self.survive(request, &operation, &request_id, seat).await
             }
             // Before the message is read and anything is signed.
-            None => refuse(Refusal::Overloaded, &operation, &request_id),
+            None => {
+                self.entrance.journal.shed();
+                refuse(Refusal::Overloaded, &operation, &request_id)
+            }
         };
         // What tonic answers by itself gets the contract's words.
         if let Some(refusal) = status::refine(response.headers()) {
@@ -159,12 +162,24 @@ pub(super) struct Entrance {
     calls: TaskTracker,
     journal: Journal,
     places: Arc<Semaphore>,
+    limit: usize,
 }
 
 impl Entrance {
     /// Counts in `calls`, which a drain waits for.
     pub(super) fn new(max_in_flight: usize, calls: TaskTracker, journal: Journal) -> Self {
-        Self { calls, journal, places: Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS))) }
+        let limit = max_in_flight.min(Semaphore::MAX_PERMITS);
+        Self { calls, journal, places: Arc::new(Semaphore::new(limit)), limit }
+    }
+
+    /// How many calls may be in flight.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// How many are.
+    pub(super) fn in_flight(&self) -> usize {
+        self.limit.saturating_sub(self.places.available_permits())
     }
 
     fn seat(&self) -> Option<Arc<Seat>> {

@@ -23,6 +23,11 @@ static RPCS: LazyLock<Option<HashSet<String>>> = LazyLock::new(|| {
     Some(paths.collect())
 });
 
+/// The RPC's full name, `service/method`; `None` for what is none of the contract's.
+pub(super) fn rpc(path: &str) -> Option<&'static str> {
+    RPCS.as_ref()?.get(path)?.strip_prefix('/')
+}
+
 /// Whether there is an RPC that takes a message. Nobody waits for that of another, or counts how many there are: whoever
 /// calls what does not exist is to hear that.
 pub(super) fn is_for_somebody(path: &str) -> bool {

@@ -6,6 +6,7 @@ mod accept;
 mod admin;
 mod connection;
 pub mod deadline;
+mod figures;
 mod journal;
 mod layers;
 mod message;
@@ -23,6 +24,7 @@ use crate::rpc;
 use accept::Incoming;
 use accept::Terms;
 use connection::Patience;
+use figures::Figures;
 use journal::Journal;
 use layers::Around;
 use layers::Entrance;
@@ -105,6 +107,8 @@ pub struct Server {
     calls: TaskTracker,
     journal: Journal,
     mutations: oci::Mutations,
+    /// Shown as long as this lives.
+    _figures: Arc<Figures>,
     grpc: JoinHandle<Result<(), tonic::transport::Error>>,
     background: [JoinHandle<()>; 3],
 }
@@ -120,8 +124,16 @@ impl Server {
         let (listener, address) = listen("--listen", config.listen).await?;
         let (admin_listener, admin_address) = listen("--admin-listen", config.admin_listen).await?;
         let (readiness, health) = readiness::Readiness::new().await;
-        let (calls, journal) = (TaskTracker::new(), Journal::default());
+        let recorder = client.recorder().clone();
+        let (calls, journal) = (TaskTracker::new(), Journal::new(recorder.clone()));
         let entrance = Entrance::new(config.max_in_flight, calls.clone(), journal.clone());
+        let figures = Figures {
+            client: client.clone(),
+            entrance: entrance.clone(),
+            readiness: readiness.clone(),
+            mutations: mutations.clone(),
+        };
+        let figures = figures.shown_by(&recorder);
         let routes = routes(client.clone(), config.deadlines, entrance).add_service(health);
         let routes = reflected(routes, config.reflection)?;
         let (stop_accepting, cut_connections) = (CancellationToken::new(), CancellationToken::new());
@@ -134,12 +146,7 @@ impl Server {
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, until);
         let background = [
-            tokio::spawn(admin::serve(
-                admin_listener,
-                readiness.clone(),
-                client.clone(),
-                cut_connections.clone(),
-            )),
+            tokio::spawn(admin::serve(admin_listener, readiness.clone(), recorder, cut_connections.clone())),
             tokio::spawn(readiness.clone().follow(client, credentials)),
             tokio::spawn(journal.clone().keep()),
         ];
@@ -155,6 +162,7 @@ impl Server {
             calls,
             journal,
             mutations,
+            _figures: figures,
             grpc,
             background,
         })

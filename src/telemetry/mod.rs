@@ -1,14 +1,21 @@
-//! Where logs go and how they look.
+//! Where logs and metrics go and how they look.
 //!
 //! It never decides anything, and nothing below it may log a key, a passphrase, a token or a signature.
 
 mod filter;
+pub mod names;
 mod panics;
+mod recorder;
 mod stderr;
 
 pub use filter::InvalidFilter;
 pub use panics::note_panic;
 pub use panics::panics;
+pub use recorder::EndedCall;
+pub use recorder::EndedRequest;
+pub use recorder::Recorder;
+pub use recorder::Server;
+pub use recorder::Unrecordable;
 pub use stderr::Log;
 pub use stderr::dropped_lines;
 

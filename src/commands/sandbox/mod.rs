@@ -134,14 +134,15 @@ fn connect(sandbox: &Sandbox, settings: &config::Sandbox) -> Result<Connected, F
         None => Trust::Plaintext,
         Some(pem) => Trust::Bundle(pem.as_bytes().to_vec()),
     };
+    let place = oci::Place::known(endpoint, identity.region());
+    let regions = Regions::new(Sources::default());
     join(
         &source,
         Resolved {
-            oci: oci::Config::new(
-                oci::Place::known(endpoint, identity.region()),
-                settings.attempt_timeout,
-                Regions::new(Sources::default()),
-            ),
+            oci: oci::Config {
+                recorder: serve::recorder()?,
+                ..oci::Config::new(place, settings.attempt_timeout, regions)
+            },
             http: HttpConfig { trust, proxy: None, user_agent: oci::USER_AGENT.to_owned() },
             federation: None,
             warnings: Vec::new(),
