@@ -21,10 +21,9 @@ use std::time::Duration;
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Settings → credential and client → server → signal → drain.
-pub(super) async fn run(settings: Serve, given: &Given) -> Result<ExitCode, Failure> {
+pub(super) async fn run(settings: Serve, given: &Given, recorder: Recorder) -> Result<ExitCode, Failure> {
     let config = config(&settings.listen, given)?;
     let mut signals = Signals::new()?;
-    let recorder = recorder()?;
     let oci = tokio::select! {
         oci = connect(&settings.upstream, given, retry::Config::default(), recorder) => oci?,
         // Nothing is served yet, and nothing is lost.
@@ -86,11 +85,6 @@ pub(super) fn config(listen: &Listen, given: &Given) -> Result<server::Config, F
         drain_timeout: listen.drain_timeout,
         reflection: if listen.no_reflection { Reflection::Off } else { Reflection::On },
     })
-}
-
-/// What `/metrics` shows.
-pub(super) fn recorder() -> Result<Recorder, Failure> {
-    Recorder::new().map_err(|error| Failure::Runtime(error.to_string()))
 }
 
 /// Drains. A hard end is no failure: the operator set its time, and the log has said what was cut.

@@ -20,6 +20,7 @@ use crate::signature;
 use crate::telemetry::EndedRequest;
 use crate::telemetry::Recorder;
 use crate::telemetry::Server;
+use crate::telemetry::Trace;
 use crate::transport;
 use crate::transport::HttpService;
 use crate::transport::Limits;
@@ -29,7 +30,9 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
+use http::Method;
 use http::StatusCode;
+use http::Uri;
 use http::header;
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -96,6 +99,15 @@ pub(super) struct Signed {
     http: http::Request<Bytes>,
     signed_at: SystemTime,
     credentials: Arc<Credentials>,
+    trace: Trace,
+}
+
+/// A request that was sent, for the recorder.
+struct Sent<'a> {
+    method: &'a Method,
+    url: Uri,
+    took: Duration,
+    trace: &'a Trace,
 }
 
 impl Caller {
@@ -113,19 +125,23 @@ impl Caller {
         self: &Arc<Self>,
         request: &Request,
         request_id: &RequestId,
+        trace: Trace,
     ) -> Result<Signed, Failure> {
         let credentials = self.credentials.provide().await.map_err(Cause::Credentials)?;
         let (this, unsigned, id) = (Arc::clone(self), request.clone(), request_id.clone());
         let (signer, asked) = (Arc::clone(&credentials), Instant::now());
+        let attempt = trace.clone();
         let sign = move || {
             let (signed_at, began) = (this.clock.now(), Instant::now());
-            let signed = this.sign(&unsigned, &id, signer.identity(), signed_at)?;
-            this.recorder.signature(began - asked, began.elapsed());
+            let mut signed = this.sign(&unsigned, &id, signer.identity(), signed_at)?;
+            this.recorder.signature(began - asked, began.elapsed(), &attempt);
+            // Not signed: OCI signs a list of headers that has none of these.
+            signed.headers_mut().extend(attempt.headers());
             Ok((signed, signed_at))
         };
         let signed: Option<Result<_, Cause>> = self.signers.run(sign).await;
         let (http, signed_at) = signed.ok_or(Cause::Internal("signing ended before its time"))??;
-        Ok(Signed { http, signed_at, credentials })
+        Ok(Signed { http, signed_at, credentials, trace })
     }
 
     /// The second half, within `timeout`: sends, and classifies the answer.
@@ -137,15 +153,16 @@ impl Caller {
         signed: Signed,
         timeout: Duration,
     ) -> Result<Answer<O::Output>, Failure> {
-        let Signed { http, signed_at, credentials } = signed;
+        let Signed { http, signed_at, credentials, trace } = signed;
         let limits = Limits { timeout: timeout.min(self.attempt_timeout), max_body: request.max_answer };
-        let began = Instant::now();
+        let (began, url) = (Instant::now(), http.uri().clone());
         let answer = self.http.send(http, limits).await;
         let took = began.elapsed();
         let (head, body) = match answer {
             Ok(answer) => answer.into_parts(),
             Err(error) => {
-                self.record::<O>(request, took, None, Some(error.kind.as_str()));
+                let sent = Sent { method: &request.method, url, took, trace: &trace };
+                self.record::<O>(&sent, None, Some(error.kind.as_str()));
                 return Err(Cause::Transport(error).into());
             }
         };
@@ -154,7 +171,8 @@ impl Caller {
         }
         let classified = self.classify(operation, head.status, &head.headers, body);
         let unusable = matches!(classified, Err(Cause::Decode(_))).then_some("unusable_answer");
-        self.record::<O>(request, took, Some(head.status), unusable);
+        let sent = Sent { method: &request.method, url, took, trace: &trace };
+        self.record::<O>(&sent, Some(head.status), unusable);
         let cause = match classified {
             Ok(value) => {
                 return Ok(Answer {
@@ -174,18 +192,21 @@ impl Caller {
         Err(Failure { failed, opc_request_id: answered_id(&head.headers), cause: Arc::new(cause), refused })
     }
 
-    fn record<O: Operation>(
-        &self,
-        request: &Request,
-        took: Duration,
-        status: Option<StatusCode>,
-        error: Option<&'static str>,
-    ) {
+    fn record<O: Operation>(&self, sent: &Sent<'_>, status: Option<StatusCode>, error: Option<&'static str>) {
         // What was sent was sent somewhere.
         let Some(endpoint) = self.place.endpoint() else { return };
         let server = self.server.get_or_init(|| Server::new(endpoint.host(), endpoint.port()));
-        let (method, status) = (request.method.as_str(), status.map(|status| status.as_u16()));
-        self.recorder.request(EndedRequest { operation: O::NAME, method, server, status, error, took });
+        let Sent { method, url, took, trace } = sent;
+        self.recorder.request(EndedRequest {
+            operation: O::NAME,
+            method: method.as_str(),
+            server,
+            status: status.map(|status| status.as_u16()),
+            error,
+            took: *took,
+            trace,
+            url,
+        });
     }
 
     /// Whether there is another credential, now that OCI refused this one and the clock was not the reason.

@@ -450,7 +450,10 @@ impl<O: Operation> retry::Exchange for Exchange<O> {
     async fn attempt(&self) -> Result<Self::Answer, Failure> {
         let caller = &self.client.caller;
         let (request, id) = (&self.request, &self.call.request_id);
-        let mut result = match caller.prepare(request, id).await {
+        let before = self.progress().attempts.saturating_sub(1);
+        let method = self.request.method.as_str();
+        let trace = caller.recorder.attempt(&self.call.trace, O::NAME, method, before);
+        let mut result = match caller.prepare(request, id, trace).await {
             Ok(signed) if self.depart() => {
                 caller.send(&self.operation, request, id, signed, self.timeout).await
             }

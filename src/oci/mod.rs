@@ -36,6 +36,7 @@ use crate::credentials::Condition;
 use crate::credentials::ProvideCredentials;
 use crate::region::Regions;
 use crate::telemetry::Recorder;
+use crate::telemetry::Trace;
 use crate::transport::HttpService;
 use crate::transport::breaker;
 use crate::transport::retry;
@@ -92,6 +93,8 @@ pub struct Call {
     pub deadline: Deadline,
     /// The call's name in everybody's logs.
     pub request_id: RequestId,
+    /// Its trace.
+    pub trace: Trace,
     /// Held until the call's last attempt has ended.
     pub seat: Option<Arc<Seat>>,
 }
@@ -100,7 +103,7 @@ impl Default for Call {
     /// A call that came with nothing.
     fn default() -> Self {
         let deadline = Deadline::after(Duration::from_secs(30));
-        Self { deadline, request_id: RequestId::generate(), seat: None }
+        Self { deadline, request_id: RequestId::generate(), trace: Trace::default(), seat: None }
     }
 }
 

@@ -67,7 +67,8 @@ where
         Ok(request) => request,
         Err(refusal) => return refuse(refusal, operation, request_id),
     };
-    let call = oci::Call { deadline, request_id: request_id.clone(), seat: Some(seat) };
+    let trace = request.extensions_mut().remove().unwrap_or_default();
+    let call = oci::Call { deadline, request_id: request_id.clone(), trace, seat: Some(seat) };
     request.extensions_mut().insert(call);
     let end = deadline.answer_by() + AFTER_THE_HANDLER;
     match tokio::time::timeout_at(end, service.call(request)).await {

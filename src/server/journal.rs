@@ -11,6 +11,7 @@ use crate::rpc::metadata::OPC_RETRY_TOKEN;
 use crate::rpc::status;
 use crate::telemetry::EndedCall;
 use crate::telemetry::Recorder;
+use crate::telemetry::Trace;
 use http::HeaderMap;
 use http::HeaderValue;
 use std::net::SocketAddr;
@@ -52,6 +53,7 @@ struct Call {
     method: String,
     /// The same, if it is one of the contract's.
     rpc: Option<&'static str>,
+    trace: Trace,
     peer: Option<SocketAddr>,
     request_id: String,
     retry_token: Option<String>,
@@ -79,8 +81,10 @@ impl Journal {
         request_id: &RequestId,
         retry_token: Option<&HeaderValue>,
     ) -> Entry {
+        let rpc = message::rpc(request.uri().path());
         let call = Call {
-            rpc: message::rpc(request.uri().path()),
+            rpc,
+            trace: self.recorder.trace(rpc, request.headers()),
             method: request.uri().path().trim_start_matches('/').to_owned(),
             peer: request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr),
             request_id: request_id.to_string(),
@@ -116,6 +120,11 @@ impl Entry {
         self.seat = Some(Arc::clone(seat));
     }
 
+    /// Where the call stands in its trace.
+    pub(super) fn trace(&self) -> Trace {
+        self.call.as_ref().map(|call| call.trace.clone()).unwrap_or_default()
+    }
+
     /// The call has an answer with these headers.
     pub(super) fn end(mut self, headers: &HeaderMap) {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -132,7 +141,14 @@ impl Entry {
     ) {
         let Some(call) = self.call.take() else { return };
         let end = End { took: call.began.elapsed(), code, request_id, retry_token, error };
-        self.journal.recorder.call(EndedCall { method: call.rpc, code, took: end.took });
+        self.journal.recorder.call(EndedCall {
+            method: call.rpc,
+            trace: &call.trace,
+            request_id: end.request_id.as_deref().unwrap_or(&call.request_id),
+            error: &end.error,
+            code,
+            took: end.took,
+        });
         self.journal.lines.ended().push((call, end));
         self.journal.lines.noted.notify_one();
     }
@@ -165,6 +181,7 @@ impl Drop for Lines {
 fn log(call: &Call, end: &End) {
     let own = call.request_id.as_str();
     let request_id = end.request_id.as_deref().unwrap_or(own);
+    let (trace_id, span_id) = call.trace.ids().unzip();
     tracing::info!(
         method = call.method,
         code = end.code,
@@ -173,6 +190,8 @@ fn log(call: &Call, end: &End) {
         // OCI goes on from the id that it was sent. One who shares another's exchange is told of that one's.
         own_opc_request_id = Some(own).filter(|own| !request_id.starts_with(own)),
         opc_retry_token = end.retry_token.as_deref().or(call.retry_token.as_deref()),
+        trace_id,
+        span_id = span_id.flatten(),
         peer = call.peer.map(tracing::field::display),
         error = Some(end.error.as_str()).filter(|error| !error.is_empty()),
         "call"

@@ -60,7 +60,7 @@ where
 
     /// Outermost, so that it sees what anything below answers. Counts the call, names it for everything below, and
     /// logs its answer as the caller gets it.
-    async fn observe(self, request: Request) -> Response {
+    async fn observe(self, mut request: Request) -> Response {
         if let Some(status) = no_grpc(&request) {
             return unspoken(status);
         }
@@ -73,6 +73,7 @@ where
         let mut response = match self.entrance.seat() {
             Some(seat) => {
                 entry.seated(&seat);
+                request.extensions_mut().insert(entry.trace());
                 self.survive(request, &operation, &request_id, seat).await
             }
             // Before the message is read and anything is signed.

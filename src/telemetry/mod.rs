@@ -1,13 +1,20 @@
-//! Where logs and metrics go and how they look.
+//! Where logs, metrics and traces go and how they look.
 //!
 //! It never decides anything, and nothing below it may log a key, a passphrase, a token or a signature.
 
+mod export;
 mod filter;
 pub mod names;
 mod panics;
 mod recorder;
 mod stderr;
+mod trace;
 
+pub use export::Exporting;
+pub use export::Exports;
+pub use export::Protocol;
+pub use export::Tls;
+pub use export::Unexportable;
 pub use filter::InvalidFilter;
 pub use panics::note_panic;
 pub use panics::panics;
@@ -18,6 +25,8 @@ pub use recorder::Server;
 pub use recorder::Unrecordable;
 pub use stderr::Log;
 pub use stderr::dropped_lines;
+pub use trace::Propagation;
+pub use trace::Trace;
 
 use std::io::IsTerminal;
 use tracing_subscriber::fmt::MakeWriter;

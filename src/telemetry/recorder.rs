@@ -2,15 +2,21 @@
 
 use super::names;
 use super::names::Metric;
+use super::trace::Trace;
+use super::trace::Tracing;
+use http::HeaderMap;
+use http::Uri;
 use opentelemetry::KeyValue;
 use opentelemetry::Value;
 use opentelemetry::metrics::Counter;
 use opentelemetry::metrics::Histogram;
 use opentelemetry::metrics::Meter;
 use opentelemetry::metrics::MeterProvider;
+use opentelemetry_sdk::metrics::MeterProviderBuilder;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::Registry;
 use prometheus::TextEncoder;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +28,9 @@ const SCOPE: &str = env!("CARGO_PKG_NAME");
 pub struct Recorder(Arc<Instruments>);
 
 struct Instruments {
+    tracing: Tracing,
     /// Ends with the last clone.
-    _provider: SdkMeterProvider,
+    provider: SdkMeterProvider,
     page: Registry,
     meter: Meter,
     calls: Histogram<f64>,
@@ -44,9 +51,15 @@ pub struct Unrecordable(String);
 
 /// A call of an RPC that has ended.
 #[derive(Debug, Clone, Copy)]
-pub struct EndedCall {
+pub struct EndedCall<'a> {
     /// `service/method`; `None` for what is no RPC: what callers make up is no label.
     pub method: Option<&'static str>,
+    /// Its trace.
+    pub trace: &'a Trace,
+    /// Its name in everybody's logs.
+    pub request_id: &'a str,
+    /// What the caller was told; empty on success.
+    pub error: &'a str,
     /// gRPC's name of the code.
     pub code: &'static str,
     /// From the first byte to the answer.
@@ -68,6 +81,10 @@ pub struct EndedRequest<'a> {
     pub error: Option<&'static str>,
     /// From the first byte to the last of the answer.
     pub took: Duration,
+    /// The attempt in the call's trace.
+    pub trace: &'a Trace,
+    /// The whole URL.
+    pub url: &'a Uri,
 }
 
 /// Where requests go.
@@ -86,8 +103,13 @@ impl Server {
 }
 
 impl Recorder {
-    /// One whose figures can be scraped.
+    /// One whose figures can be scraped, and that makes no spans.
     pub fn new() -> Result<Self, Unrecordable> {
+        Self::reading(SdkMeterProvider::builder(), Tracing::default())
+    }
+
+    /// One whose figures can be scraped, too.
+    pub(super) fn reading(meters: MeterProviderBuilder, tracing: Tracing) -> Result<Self, Unrecordable> {
         let page = Registry::new();
         let reader = opentelemetry_prometheus::exporter()
             .with_registry(page.clone())
@@ -96,16 +118,16 @@ impl Recorder {
             .without_target_info()
             .build()
             .map_err(|error| Unrecordable(error.to_string()))?;
-        Ok(Self::of(SdkMeterProvider::builder().with_reader(reader).build(), page))
+        Ok(Self::of(meters.with_reader(reader).build(), page, tracing))
     }
 
     /// One whose figures nobody reads.
     #[must_use]
     pub fn nowhere() -> Self {
-        Self::of(SdkMeterProvider::builder().build(), Registry::new())
+        Self::of(SdkMeterProvider::builder().build(), Registry::new(), Tracing::default())
     }
 
-    fn of(provider: SdkMeterProvider, page: Registry) -> Self {
+    fn of(provider: SdkMeterProvider, page: Registry, tracing: Tracing) -> Self {
         let meter = provider.meter(SCOPE);
         let recorder = Self(Arc::new(Instruments {
             calls: seconds(&meter, names::RPC_SERVER_CALL_DURATION, names::CALL_SECONDS),
@@ -117,7 +139,8 @@ impl Recorder {
             breaker_refusals: counter(&meter, names::BREAKER_REFUSALS),
             signing: seconds(&meter, names::SIGNING_DURATION, names::SIGNING_SECONDS),
             signing_wait: seconds(&meter, names::SIGNING_WAIT_DURATION, names::SIGNING_SECONDS),
-            _provider: provider,
+            provider,
+            tracing,
             page,
             meter,
         }));
@@ -134,9 +157,31 @@ impl Recorder {
         TextEncoder::new().encode_to_string(&families).map_err(|error| Unrecordable(error.to_string()))
     }
 
+    /// A call begins: goes on with the trace of its headers, or begins one.
+    #[must_use]
+    pub fn trace(&self, method: Option<&'static str>, headers: &HeaderMap) -> Trace {
+        self.0.tracing.call(method, headers)
+    }
+
+    /// An attempt of the call begins; so many were made before.
+    #[must_use]
+    pub fn attempt(&self, call: &Trace, operation: &'static str, method: &str, before: u32) -> Trace {
+        let method = known_method(method);
+        self.0.tracing.attempt(call, method, || {
+            let attributes = [
+                KeyValue::new(names::OPERATION, operation),
+                KeyValue::new(names::HTTP_REQUEST_METHOD, method),
+            ];
+            // The conventions leave it out for the first one.
+            let before =
+                (before > 0).then(|| KeyValue::new(names::HTTP_REQUEST_RESEND_COUNT, i64::from(before)));
+            attributes.into_iter().chain(before).collect()
+        })
+    }
+
     /// A call has ended.
-    pub fn call(&self, call: EndedCall) {
-        let EndedCall { method, code, took } = call;
+    pub fn call(&self, call: EndedCall<'_>) {
+        let EndedCall { method, trace, request_id, error, code, took } = call;
         let attributes = [
             KeyValue::new(names::RPC_SYSTEM_NAME, names::GRPC),
             KeyValue::new(names::RPC_METHOD, method.unwrap_or(names::OTHER)),
@@ -147,6 +192,12 @@ impl Recorder {
         let [all @ .., _error] = &attributes;
         let attributes = if names::is_server_error(code) { &attributes[..] } else { all };
         self.0.calls.record(took.as_secs_f64(), attributes);
+        if trace.is_recorded() {
+            let [_, _, code_and_error @ ..] = attributes else { return };
+            let id = KeyValue::new(names::OPC_REQUEST_ID, request_id.to_owned());
+            let is_error = names::is_server_error(code);
+            trace.end(code_and_error.iter().cloned().chain([id]), is_error.then(|| error.to_owned().into()));
+        }
     }
 
     /// A call was refused for want of a place.
@@ -156,7 +207,7 @@ impl Recorder {
 
     /// A request to OCI has ended.
     pub fn request(&self, request: EndedRequest<'_>) {
-        let EndedRequest { operation, method, server, status, error, took } = request;
+        let EndedRequest { operation, method, server, status, error, took, trace, url } = request;
         let error = match (error, status) {
             (Some(error), _) => Some(Value::from(error)),
             // The conventions' word for an error status is the status.
@@ -176,6 +227,12 @@ impl Recorder {
         .chain(error)
         .collect();
         self.0.requests.record(took.as_secs_f64(), &attributes);
+        if trace.is_recorded() {
+            let url = KeyValue::new(names::URL_FULL, url.to_string());
+            let error = attributes.iter().find(|attribute| attribute.key.as_str() == names::ERROR_TYPE);
+            let error = error.map(|error| Cow::Owned(error.value.to_string()));
+            trace.end(attributes.into_iter().chain([url]), error);
+        }
     }
 
     /// A call's attempts are over.
@@ -199,9 +256,13 @@ impl Recorder {
     }
 
     /// A request was signed, after so long a wait.
-    pub fn signature(&self, waited: Duration, took: Duration) {
+    pub fn signature(&self, waited: Duration, took: Duration, attempt: &Trace) {
         self.0.signing.record(took.as_secs_f64(), &[]);
         self.0.signing_wait.record(waited.as_secs_f64(), &[]);
+        attempt.add([
+            KeyValue::new(names::SIGNING_SECONDS_OF_SPAN, took.as_secs_f64()),
+            KeyValue::new(names::SIGNING_WAIT_SECONDS_OF_SPAN, waited.as_secs_f64()),
+        ]);
     }
 
     /// A figure that is asked for when somebody reads. `None`: there is none at the moment.
@@ -238,6 +299,12 @@ impl Recorder {
             }
         };
         gauge.with_callback(callback).build();
+    }
+
+    /// Pushes the last figures, where they are pushed.
+    pub(super) fn end(&self) {
+        // What fails is in the log.
+        let _ = self.0.provider.shutdown();
     }
 
     /// What is running.

@@ -11,6 +11,7 @@
 
 mod cgroup;
 mod check;
+mod collector;
 mod credentials;
 mod endpoints;
 mod faults;
@@ -25,6 +26,7 @@ mod leaks;
 mod load;
 #[path = "../gateway/network.rs"]
 mod network;
+mod otlp;
 mod partition;
 mod process;
 mod sandbox;

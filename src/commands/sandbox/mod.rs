@@ -29,6 +29,7 @@ use crate::sandbox::Sandbox;
 use crate::sandbox::Transport;
 use crate::sandbox::WrittenFiles;
 use crate::server::Server;
+use crate::telemetry::Recorder;
 use crate::transport::reqwest::Config as HttpConfig;
 use crate::transport::reqwest::Trust;
 use std::io::Write;
@@ -140,7 +141,7 @@ fn connect(sandbox: &Sandbox, settings: &config::Sandbox) -> Result<Connected, F
         &source,
         Resolved {
             oci: oci::Config {
-                recorder: serve::recorder()?,
+                recorder: Recorder::new().map_err(|error| Failure::Runtime(error.to_string()))?,
                 ..oci::Config::new(place, settings.attempt_timeout, regions)
             },
             http: HttpConfig { trust, proxy: None, user_agent: oci::USER_AGENT.to_owned() },
