@@ -12,7 +12,8 @@
 //! 5. [`rpc`] answers: with the model as protobuf, or with the status that [`rpc::status`] makes of the error.
 //!
 //! Around it, [`commands`] has one file per command and starts the rooms, with what [`config`] made of flags
-//! and environment; [`telemetry`] writes the logs. [`ocid`], [`region`], [`files`] and [`pb`] are leaves that others use.
+//! and environment; [`telemetry`] writes the logs, gathers the metrics and makes the spans. [`ocid`], [`region`],
+//! [`files`] and [`pb`] are leaves that others use.
 //! The sandbox is an OCI for tests and trials, and shares no code with the rest.
 //!
 //! `ARCHITECTURE.md` says who may use whom and what keeps it so. The rooms below are in reading order.

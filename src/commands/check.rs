@@ -15,6 +15,7 @@ use crate::oci::error::Service;
 use crate::oci::error::TransportKind;
 use crate::oci::probe::Knock;
 use crate::oci::probe::Probe;
+use crate::telemetry::Recorder;
 use crate::transport::Error as TransportError;
 use crate::transport::budget;
 use crate::transport::retry;
@@ -23,7 +24,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 pub(super) async fn run(settings: Check, given: &Given) -> Result<ExitCode, Failure> {
-    let oci = connect(&settings.upstream, given, asking_once()).await?;
+    let oci = connect(&settings.upstream, given, asking_once(), Recorder::nowhere()).await?;
     let mut report = Report { out: std::io::stdout(), last: "" };
     report.line("auth", &oci.auth);
     let held = match oci.first.clone() {

@@ -20,6 +20,7 @@ use crate::credentials::Source;
 #[cfg(feature = "sandbox")]
 use crate::credentials::StaticCredentials;
 use crate::oci;
+use crate::telemetry::Recorder;
 use crate::transport::reqwest::BuildError;
 use crate::transport::reqwest::Client as HttpClient;
 use crate::transport::retry;
@@ -69,11 +70,12 @@ impl Connected {
 }
 
 /// Signs in as the settings say, and joins the credential with the endpoint that they, or its source, name. What fails at
-/// OCI is repeated as `retry` says.
+/// OCI is repeated as `retry` says; `recorder` takes note.
 pub(super) async fn connect(
     upstream: &Upstream,
     given: &Given,
     retry: retry::Config,
+    recorder: Recorder,
 ) -> Result<Connected, Failure> {
     let (clock, until) = (Clock::system(), Instant::now() + PATIENCE);
     let way = Way { upstream: upstream.clone(), given: given.clone(), clock: clock.clone() };
@@ -82,7 +84,7 @@ pub(super) async fn connect(
     let begun = tokio::task::spawn_blocking(move || {
         let Way { upstream, given, clock } = way.clone();
         let mut signed_in = way.sign_in()?;
-        signed_in.resolved.oci.retry = retry;
+        (signed_in.resolved.oci.retry, signed_in.resolved.oci.recorder) = (retry, recorder);
         joined(signed_in, auth, clock).map_err(|error| unbuilt(&error, &upstream, &given))
     });
     let begun = tokio::time::timeout_at(until, begun).await;

@@ -17,8 +17,11 @@ use crate::config;
 use crate::config::Cli;
 use crate::config::Command;
 use crate::telemetry;
+use crate::telemetry::Exporting;
 use crate::telemetry::Log;
+use crate::telemetry::Recorder;
 use crate::telemetry::StartError;
+use crate::telemetry::Unexportable;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::runtime;
@@ -63,24 +66,46 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let is_private = memory::keep_private();
     // To the end: its last lines are written when it is dropped.
     let _log = start_logging(&cli.command)?;
+    // Before there is a runtime: the client that pushes over HTTP blocks.
+    let exporting = start_exporting(&cli.command)?;
+    let recorder = exporting.as_ref().map(Exporting::recorder).unwrap_or_default();
     if let Err(error) = is_private {
         tracing::warn!(%error, "core dumps of this process may be written: they would hold keys and tokens");
     }
     let failed = |error| Failure::Runtime(format!("no threads can be started: {error}"));
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let ended = runtime.block_on(dispatch(cli));
+    let ended = runtime.block_on(dispatch(cli, recorder));
     runtime.shutdown_timeout(LAST_WORDS);
+    // The last spans, too.
+    exporting.into_iter().for_each(Exporting::end);
     ended
 }
 
-async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
+async fn dispatch(cli: Cli, recorder: Recorder) -> Result<ExitCode, Failure> {
     let given = &cli.given;
     match cli.command {
-        Command::Serve(settings) => serve::run(*settings, given).await,
+        Command::Serve(settings) => serve::run(*settings, given, recorder).await,
         #[cfg(feature = "sandbox")]
         Command::Sandbox(settings) => sandbox::run(*settings, given).await,
         Command::Check(settings) => check::run(settings, given).await,
         Command::Healthcheck(settings) => healthcheck::run(settings).await,
+    }
+}
+
+/// Metrics from now on, and whatever else the variables ask for.
+fn start_exporting(command: &Command) -> Result<Option<Exporting>, Failure> {
+    match command {
+        Command::Serve(_) => {}
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox(_) => return Ok(None),
+        Command::Check(_) | Command::Healthcheck(_) => return Ok(None),
+    }
+    match Exporting::start(&config::exports()?) {
+        Ok(exporting) => Ok(Some(exporting)),
+        Err(error @ Unexportable::Setting(_)) => Err(Failure::Setting(error.to_string())),
+        Err(error @ (Unexportable::Thread(_) | Unexportable::Metrics(_))) => {
+            Err(Failure::Runtime(error.to_string()))
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::server;
 use crate::server::Reflection;
 use crate::server::Server;
 use crate::server::deadline;
+use crate::telemetry::Recorder;
 use crate::transport::retry;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -21,12 +22,12 @@ use std::time::Duration;
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Settings → credential and client → server → signal → drain.
-pub(super) async fn run(settings: Serve, given: &Given) -> Result<ExitCode, Failure> {
+pub(super) async fn run(settings: Serve, given: &Given, recorder: Recorder) -> Result<ExitCode, Failure> {
     let mut config = config(&settings.listen, given)?;
     config.tls = door::open(&settings.listen, &settings.tls, given).await?;
     let mut signals = Signals::new()?;
     let oci = tokio::select! {
-        oci = connect(&settings.upstream, given, retry::Config::default()) => oci?,
+        oci = connect(&settings.upstream, given, retry::Config::default(), recorder) => oci?,
         // Nothing is served yet, and nothing is lost.
         () = signals.next() => return Ok(ExitCode::SUCCESS),
     };

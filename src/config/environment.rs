@@ -80,7 +80,7 @@ fn set(name: impl AsRef<OsStr>) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-fn text(name: &str) -> Result<Option<String>, Problem> {
+pub(super) fn text(name: &str) -> Result<Option<String>, Problem> {
     let value = set(name).map(OsString::into_string).transpose();
     value.map_err(|_bytes| Problem::with(name, "its value is not UTF-8"))
 }

@@ -17,6 +17,10 @@ use crate::credentials::ProvideCredentials;
 use crate::ocid::Ocid;
 use crate::region::Regions;
 use crate::signature;
+use crate::telemetry::EndedRequest;
+use crate::telemetry::Recorder;
+use crate::telemetry::Server;
+use crate::telemetry::Trace;
 use crate::transport;
 use crate::transport::HttpService;
 use crate::transport::Limits;
@@ -26,10 +30,14 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
+use http::Method;
 use http::StatusCode;
+use http::Uri;
 use http::header;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::time::Duration;
+use std::time::Instant;
 use std::time::SystemTime;
 
 const OPC_REQUEST_ID: HeaderName = HeaderName::from_static("opc-request-id");
@@ -50,6 +58,9 @@ pub(super) struct Caller {
     pub(super) client_info: HeaderValue,
     pub(super) regions: Regions,
     pub(super) signers: Signers,
+    pub(super) recorder: Recorder,
+    /// The endpoint, for the recorder.
+    pub(super) server: OnceLock<Server>,
 }
 
 /// What OCI answered, with what its headers said about it.
@@ -88,6 +99,15 @@ pub(super) struct Signed {
     http: http::Request<Bytes>,
     signed_at: SystemTime,
     credentials: Arc<Credentials>,
+    trace: Trace,
+}
+
+/// A request that was sent, for the recorder.
+struct Sent<'a> {
+    method: &'a Method,
+    url: Uri,
+    took: Duration,
+    trace: &'a Trace,
 }
 
 impl Caller {
@@ -105,17 +125,23 @@ impl Caller {
         self: &Arc<Self>,
         request: &Request,
         request_id: &RequestId,
+        trace: Trace,
     ) -> Result<Signed, Failure> {
         let credentials = self.credentials.provide().await.map_err(Cause::Credentials)?;
         let (this, unsigned, id) = (Arc::clone(self), request.clone(), request_id.clone());
-        let signer = Arc::clone(&credentials);
+        let (signer, asked) = (Arc::clone(&credentials), Instant::now());
+        let attempt = trace.clone();
         let sign = move || {
-            let signed_at = this.clock.now();
-            Ok((this.sign(&unsigned, &id, signer.identity(), signed_at)?, signed_at))
+            let (signed_at, began) = (this.clock.now(), Instant::now());
+            let mut signed = this.sign(&unsigned, &id, signer.identity(), signed_at)?;
+            this.recorder.signature(began - asked, began.elapsed(), &attempt);
+            // Not signed: OCI signs a list of headers that has none of these.
+            signed.headers_mut().extend(attempt.headers());
+            Ok((signed, signed_at))
         };
         let signed: Option<Result<_, Cause>> = self.signers.run(sign).await;
         let (http, signed_at) = signed.ok_or(Cause::Internal("signing ended before its time"))??;
-        Ok(Signed { http, signed_at, credentials })
+        Ok(Signed { http, signed_at, credentials, trace })
     }
 
     /// The second half, within `timeout`: sends, and classifies the answer.
@@ -127,13 +153,27 @@ impl Caller {
         signed: Signed,
         timeout: Duration,
     ) -> Result<Answer<O::Output>, Failure> {
-        let Signed { http, signed_at, credentials } = signed;
+        let Signed { http, signed_at, credentials, trace } = signed;
         let limits = Limits { timeout: timeout.min(self.attempt_timeout), max_body: request.max_answer };
-        let (head, body) = self.http.send(http, limits).await.map_err(Cause::Transport)?.into_parts();
+        let (began, url) = (Instant::now(), http.uri().clone());
+        let answer = self.http.send(http, limits).await;
+        let took = began.elapsed();
+        let (head, body) = match answer {
+            Ok(answer) => answer.into_parts(),
+            Err(error) => {
+                let sent = Sent { method: &request.method, url, took, trace: &trace };
+                self.record::<O>(&sent, None, Some(error.kind.as_str()));
+                return Err(Cause::Transport(error).into());
+            }
+        };
         if let Some(date) = date(&head.headers) {
             self.clock.note(date);
         }
-        let cause = match self.classify(operation, head.status, &head.headers, body) {
+        let classified = self.classify(operation, head.status, &head.headers, body);
+        let unusable = matches!(classified, Err(Cause::Decode(_))).then_some("unusable_answer");
+        let sent = Sent { method: &request.method, url, took, trace: &trace };
+        self.record::<O>(&sent, Some(head.status), unusable);
+        let cause = match classified {
             Ok(value) => {
                 return Ok(Answer {
                     value,
@@ -150,6 +190,23 @@ impl Caller {
         let unexplained = is_refused(&cause) && failed.class != Class::Corrected;
         let refused = unexplained.then_some(credentials);
         Err(Failure { failed, opc_request_id: answered_id(&head.headers), cause: Arc::new(cause), refused })
+    }
+
+    fn record<O: Operation>(&self, sent: &Sent<'_>, status: Option<StatusCode>, error: Option<&'static str>) {
+        // What was sent was sent somewhere.
+        let Some(endpoint) = self.place.endpoint() else { return };
+        let server = self.server.get_or_init(|| Server::new(endpoint.host(), endpoint.port()));
+        let Sent { method, url, took, trace } = sent;
+        self.recorder.request(EndedRequest {
+            operation: O::NAME,
+            method: method.as_str(),
+            server,
+            status: status.map(|status| status.as_u16()),
+            error,
+            took: *took,
+            trace,
+            url,
+        });
     }
 
     /// Whether there is another credential, now that OCI refused this one and the clock was not the reason.

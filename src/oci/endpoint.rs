@@ -66,6 +66,18 @@ impl Endpoint {
         self.authority.as_str()
     }
 
+    /// The host alone, an IPv6 address without its brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.authority.host().trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// The port, the scheme's own where no other was given.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.authority.port_u16().unwrap_or(if self.is_secure() { 443 } else { 80 })
+    }
+
     /// Whether TLS is spoken.
     #[must_use]
     pub fn is_secure(&self) -> bool {

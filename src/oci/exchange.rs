@@ -209,6 +209,7 @@ impl<O: Operation> Exchange<O> {
     /// Makes attempts, as long as the loop asks for them and somebody waits.
     async fn run(&self) -> Ended<O::Output> {
         let ended = self.client.retry.run(self).await;
+        self.client.recorder().attempts(O::NAME, self.progress().attempts);
         let failure = match &ended {
             Ok(_answer) => Some(None),
             Err(Stop::Failed(failure) | Stop::Interrupted(failure)) => Some(Some(&*failure.cause)),
@@ -449,7 +450,10 @@ impl<O: Operation> retry::Exchange for Exchange<O> {
     async fn attempt(&self) -> Result<Self::Answer, Failure> {
         let caller = &self.client.caller;
         let (request, id) = (&self.request, &self.call.request_id);
-        let mut result = match caller.prepare(request, id).await {
+        let before = self.progress().attempts.saturating_sub(1);
+        let method = self.request.method.as_str();
+        let trace = caller.recorder.attempt(&self.call.trace, O::NAME, method, before);
+        let mut result = match caller.prepare(request, id, trace).await {
             Ok(signed) if self.depart() => {
                 caller.send(&self.operation, request, id, signed, self.timeout).await
             }

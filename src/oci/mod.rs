@@ -35,7 +35,10 @@ use crate::clock::Clock;
 use crate::credentials::Condition;
 use crate::credentials::ProvideCredentials;
 use crate::region::Regions;
+use crate::telemetry::Recorder;
+use crate::telemetry::Trace;
 use crate::transport::HttpService;
+use crate::transport::breaker;
 use crate::transport::retry;
 use crate::transport::retry::Retry;
 use boot_volume_backup::BootVolumeBackup;
@@ -50,6 +53,7 @@ use probe::Probe;
 use request_id::RequestId;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::sync::watch;
 use volume_backup::CreateVolumeBackup;
@@ -69,14 +73,16 @@ pub struct Config {
     pub retry: retry::Config,
     /// Whether calls that come together with one token share an exchange.
     pub sharing: Sharing,
+    /// What takes note of attempts.
+    pub recorder: Recorder,
 }
 
 impl Config {
-    /// As in production: retries as they should be, and calls with one token share.
+    /// As in production: retries as they should be, and calls with one token share. Nobody takes note.
     #[must_use]
     pub fn new(place: Place, attempt_timeout: Duration, regions: Regions) -> Self {
-        let (retry, sharing) = (retry::Config::default(), Sharing::On);
-        Self { place, attempt_timeout, regions, retry, sharing }
+        let (retry, sharing, recorder) = (retry::Config::default(), Sharing::On, Recorder::nowhere());
+        Self { place, attempt_timeout, regions, retry, sharing, recorder }
     }
 }
 
@@ -87,6 +93,8 @@ pub struct Call {
     pub deadline: Deadline,
     /// The call's name in everybody's logs.
     pub request_id: RequestId,
+    /// Its trace.
+    pub trace: Trace,
     /// Held until the call's last attempt has ended.
     pub seat: Option<Arc<Seat>>,
 }
@@ -95,7 +103,7 @@ impl Default for Call {
     /// A call that came with nothing.
     fn default() -> Self {
         let deadline = Deadline::after(Duration::from_secs(30));
-        Self { deadline, request_id: RequestId::generate(), seat: None }
+        Self { deadline, request_id: RequestId::generate(), trace: Trace::default(), seat: None }
     }
 }
 
@@ -128,11 +136,13 @@ impl Client {
             client_info: HeaderValue::from_static(USER_AGENT),
             regions: config.regions,
             signers: signers::Signers::start(processors()),
+            recorder: config.recorder.clone(),
+            server: OnceLock::new(),
         };
         Self {
             caller: Arc::new(caller),
             standing: Arc::new(standing::Record::new()),
-            retry: Arc::new(Retry::new(config.retry)),
+            retry: Arc::new(Retry::new(config.retry, config.recorder)),
             flights: (config.sharing == Sharing::On).then(Arc::default),
             mutations,
         }
@@ -142,6 +152,24 @@ impl Client {
     #[must_use]
     pub fn credential(&self) -> Condition {
         self.caller.credentials.condition()
+    }
+
+    /// What takes note of its attempts, and is to of everything else.
+    #[must_use]
+    pub fn recorder(&self) -> &Recorder {
+        &self.caller.recorder
+    }
+
+    /// Where the breaker stands.
+    #[must_use]
+    pub fn breaker(&self) -> breaker::Position {
+        self.retry.breaker()
+    }
+
+    /// What is left to pay retries from.
+    #[must_use]
+    pub fn retry_budget(&self) -> u32 {
+        self.retry.budget_left()
     }
 
     /// OCI's opinion of the credential, as its answers show it.

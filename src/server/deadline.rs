@@ -56,7 +56,8 @@ where
         return Err(Refusal::Deadline);
     }
     let mut request = received(request, deadline.answer_by().min(Instant::now() + config.message)).await?;
-    let call = oci::Call { deadline, request_id: request_id.clone(), seat: Some(seat) };
+    let trace = request.extensions_mut().remove().unwrap_or_default();
+    let call = oci::Call { deadline, request_id: request_id.clone(), trace, seat: Some(seat) };
     request.extensions_mut().insert(call);
     let end = deadline.answer_by() + AFTER_THE_HANDLER;
     let Ok(Ok(response)) = tokio::time::timeout_at(end, service.call(request)).await else {

@@ -1,7 +1,8 @@
-//! One line of the log per call, written when its answer is on its way already. To put a line together takes as long as
+//! What is known of a call when it ends: one record for the metrics, and one line of the log, written when its answer is on its way already. To put a line together takes as long as
 //! all that a call is checked for, and the lines of a busy moment take less time together.
 
 use super::layers::Request;
+use super::message;
 use super::serving::Peer;
 use crate::oci::Seat;
 use crate::oci::request_id::RequestId;
@@ -9,6 +10,9 @@ use crate::oci::retry_token::RetryToken;
 use crate::rpc::metadata::OPC_REQUEST_ID;
 use crate::rpc::metadata::OPC_RETRY_TOKEN;
 use crate::rpc::status;
+use crate::telemetry::EndedCall;
+use crate::telemetry::Recorder;
+use crate::telemetry::Trace;
 use http::HeaderMap;
 use http::HeaderValue;
 use std::sync::Arc;
@@ -22,9 +26,12 @@ use tokio::sync::Notify;
 /// The path of an RPC that does not exist is its caller's, of any length; none that does is half as long.
 const LONGEST_METHOD: usize = 128;
 
-/// Lines to be written. Clones are one; the last one writes what is left.
+/// Lines to be written, and what takes note of calls. Clones are one; the last one writes what is left.
 #[derive(Clone, Default)]
-pub(super) struct Journal(Arc<Lines>);
+pub(super) struct Journal {
+    lines: Arc<Lines>,
+    recorder: Recorder,
+}
 
 #[derive(Default)]
 struct Lines {
@@ -43,6 +50,9 @@ pub(super) struct Entry {
 /// What is known when a call begins.
 struct Call {
     method: String,
+    /// The same, if it is one of the contract's.
+    rpc: Option<&'static str>,
+    trace: Trace,
     peer: Option<Peer>,
     request_id: String,
     retry_token: Option<String>,
@@ -59,13 +69,21 @@ struct End {
 }
 
 impl Journal {
+    /// `recorder` hears of every call that ends.
+    pub(super) fn new(recorder: Recorder) -> Self {
+        Self { lines: Arc::default(), recorder }
+    }
+
     pub(super) fn begin(
         &self,
         request: &Request,
         request_id: &RequestId,
         retry_token: Option<&HeaderValue>,
     ) -> Entry {
+        let rpc = message::rpc(request.uri().path());
         let call = Call {
+            rpc,
+            trace: self.recorder.trace(rpc, request.headers()),
             method: request.uri().path().trim_start_matches('/').chars().take(LONGEST_METHOD).collect(),
             peer: request.extensions().get::<Peer>().cloned(),
             request_id: request_id.to_string(),
@@ -75,10 +93,15 @@ impl Journal {
         Entry { call: Some(call), seat: None, journal: self.clone() }
     }
 
+    /// A call was refused for want of a place.
+    pub(super) fn shed(&self) {
+        self.recorder.shed();
+    }
+
     /// Writes what was noted, for ever.
     pub(super) async fn keep(self) {
         loop {
-            self.0.noted.notified().await;
+            self.lines.noted.notified().await;
             // The connections that have something to send go first.
             tokio::task::yield_now().await;
             self.write();
@@ -87,14 +110,24 @@ impl Journal {
 
     /// Writes what was noted up to now.
     pub(super) fn write(&self) {
-        self.0.write();
+        self.lines.write();
     }
 }
 
 impl Entry {
+    /// Whether there is such an RPC in the contract.
+    pub(super) fn is_of_an_rpc(&self) -> bool {
+        self.call.as_ref().is_some_and(|call| call.rpc.is_some())
+    }
+
     /// The call has a place among those in flight.
     pub(super) fn seated(&mut self, seat: &Arc<Seat>) {
         self.seat = Some(Arc::clone(seat));
+    }
+
+    /// Where the call stands in its trace.
+    pub(super) fn trace(&self) -> Trace {
+        self.call.as_ref().map(|call| call.trace.clone()).unwrap_or_default()
     }
 
     /// The call has an answer with these headers.
@@ -113,8 +146,16 @@ impl Entry {
     ) {
         let Some(call) = self.call.take() else { return };
         let end = End { took: call.began.elapsed(), code, request_id, retry_token, error };
-        self.journal.0.ended().push((call, end));
-        self.journal.0.noted.notify_one();
+        self.journal.recorder.call(EndedCall {
+            method: call.rpc,
+            trace: &call.trace,
+            request_id: end.request_id.as_deref().unwrap_or(&call.request_id),
+            error: &end.error,
+            code,
+            took: end.took,
+        });
+        self.journal.lines.ended().push((call, end));
+        self.journal.lines.noted.notify_one();
     }
 }
 
@@ -145,6 +186,7 @@ impl Drop for Lines {
 fn log(call: &Call, end: &End) {
     let own = call.request_id.as_str();
     let request_id = end.request_id.as_deref().unwrap_or(own);
+    let (trace_id, span_id) = call.trace.ids().unzip();
     tracing::info!(
         method = call.method,
         code = end.code,
@@ -153,6 +195,8 @@ fn log(call: &Call, end: &End) {
         // OCI goes on from the id that it was sent. One who shares another's exchange is told of that one's.
         own_opc_request_id = Some(own).filter(|own| !request_id.starts_with(own)),
         opc_retry_token = end.retry_token.as_deref().or(call.retry_token.as_deref()),
+        trace_id,
+        span_id = span_id.flatten(),
         peer = call.peer.as_ref().map(|peer| tracing::field::display(peer.address)),
         caller = call.peer.as_ref().and_then(|peer| peer.caller.as_deref()),
         error = Some(end.error.as_str()).filter(|error| !error.is_empty()),

@@ -1,11 +1,38 @@
 //! The one message of a call, read whole before anything is done for it. What can be refused by its first bytes is.
 
 use super::MAX_MESSAGE;
+use crate::pb;
 use crate::rpc::status::Refusal;
 use axum::body::HttpBody;
 use bytes::Bytes;
 use bytes::BytesMut;
 use http_body_util::BodyExt;
+use prost::DecodeError;
+use prost::Message;
+use prost_types::FileDescriptorSet;
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+/// The paths of the RPCs of the contract.
+static RPCS: LazyLock<Result<HashSet<String>, DecodeError>> = LazyLock::new(|| {
+    let set = FileDescriptorSet::decode(pb::FILE_DESCRIPTOR_SET)?;
+    let services = set.file.iter().flat_map(|file| file.service.iter().map(move |it| (file.package(), it)));
+    let path = |package: &str, service: &str, method: &str| format!("/{package}.{service}/{method}");
+    let paths = services.flat_map(|(package, it)| {
+        it.method.iter().map(move |method| path(package, it.name(), method.name()))
+    });
+    Ok(paths.collect())
+});
+
+/// Whether it is known which RPCs there are. Reads that from the binary, so that no call has to.
+pub(super) fn learn_rpcs() -> Result<(), DecodeError> {
+    RPCS.as_ref().map(|_known| ()).map_err(Clone::clone)
+}
+
+/// The RPC's full name, `service/method`; `None` for what is none of the contract's.
+pub(super) fn rpc(path: &str) -> Option<&'static str> {
+    RPCS.as_ref().ok()?.get(path)?.strip_prefix('/')
+}
 
 /// The message with what stands before it.
 pub(super) async fn read(mut body: impl HttpBody<Data = Bytes> + Unpin) -> Result<Bytes, Refusal> {
@@ -62,6 +89,21 @@ mod tests {
             prop_assert_eq!(&read_in(parts()).unwrap(), &whole);
             let one_more = [parts(), vec![vec![0]]].concat();
             prop_assert!(matches!(read_in(one_more), Err(Refusal::SecondMessage)));
+        }
+    }
+
+    #[test]
+    fn the_rpcs_are_those_of_the_contract() {
+        learn_rpcs().unwrap();
+        for (path, is_one) in [
+            ("/ocibackup.v1.BackupService/CreateVolumeBackup", true),
+            ("/ocibackup.v1.BackupService/CreateBootVolumeBackup", true),
+            ("/ocibackup.v1.BackupService/Nothing", false),
+            ("/ocibackup.v2.BackupService/CreateVolumeBackup", false),
+            ("/ocibackup.v1.BackupService/CreateVolumeBackup/", false),
+            ("/", false),
+        ] {
+            assert_eq!(rpc(path).is_some(), is_one, "{path}");
         }
     }
 

@@ -6,6 +6,7 @@ mod accept;
 mod admin;
 mod connection;
 pub mod deadline;
+mod figures;
 mod journal;
 mod layers;
 mod message;
@@ -25,13 +26,11 @@ use crate::pb::backup_service_server::BackupServiceServer;
 use crate::rpc;
 use accept::Incoming;
 use connection::Patience;
+use figures::Figures;
 use journal::Journal;
 use layers::Around;
 use layers::Entrance;
-use prost::Message;
-use prost_types::FileDescriptorSet;
 use readiness::Readiness;
-use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,6 +118,8 @@ pub struct Server {
     calls: TaskTracker,
     journal: Journal,
     mutations: oci::Mutations,
+    /// Shown as long as this lives.
+    _figures: Arc<Figures>,
     grpc: JoinHandle<()>,
     /// Those that serve until the end.
     beside: Vec<JoinHandle<()>>,
@@ -135,29 +136,36 @@ impl Server {
     ) -> Result<Self, StartError> {
         let (listener, address) = listen("--listen", config.listen).await?;
         let (admin_listener, admin_address) = listen("--admin-listen", config.admin_listen).await?;
+        message::learn_rpcs().map_err(StartError::Descriptors)?;
         let health_listener = match config.health_listen {
             Some(address) => Some(listen("--health-listen", address).await?),
             None => None,
         };
         let health_address = health_listener.as_ref().map(|(_listener, address)| *address);
         let (readiness, health) = Readiness::new().await;
-        let (calls, journal) = (TaskTracker::new(), Journal::default());
-        let rpcs = rpcs().map_err(StartError::Descriptors)?;
-        let entrance = Entrance::new(config.max_in_flight, calls.clone(), journal.clone(), rpcs);
+        let recorder = client.recorder().clone();
+        let (calls, journal) = (TaskTracker::new(), Journal::new(recorder.clone()));
+        let entrance = Entrance::new(config.max_in_flight, calls.clone(), journal.clone());
+        let figures = Figures {
+            client: client.clone(),
+            entrance: entrance.clone(),
+            readiness: readiness.clone(),
+            mutations: mutations.clone(),
+            tls: config.tls.clone(),
+        };
+        let figures = figures.shown_by(&recorder);
         let routes = routes(client.clone(), config.deadlines, entrance).add_service(health.clone());
         let routes = reflected(routes, config.reflection)?;
         let (stop_accepting, cut_connections) = (CancellationToken::new(), CancellationToken::new());
         let doors = Doors { config: &config, cut: &cut_connections };
         let grpc = tokio::spawn(doors.serve(listener, config.tls.clone(), routes, stop_accepting.clone()));
-        let told =
-            admin::Told { readiness: readiness.clone(), client: client.clone(), tls: config.tls.clone() };
-        let mut beside = vec![tokio::spawn(admin::serve(admin_listener, told, cut_connections.clone()))];
+        let admin = admin::serve(admin_listener, readiness.clone(), recorder, cut_connections.clone());
+        let mut beside = vec![tokio::spawn(admin), tokio::spawn(journal.clone().keep())];
         beside.extend(health_listener.map(|(listener, _address)| {
             // To the end, so that it says that the process is on its way out.
             let routes = Routes::new(health);
             tokio::spawn(doors.serve(listener, None, routes, cut_connections.clone()))
         }));
-        beside.push(tokio::spawn(journal.clone().keep()));
         let mut background = vec![tokio::spawn(readiness.clone().follow(client, credentials))];
         background.extend(config.tls.clone().map(|tls| tokio::spawn(tls.keep())));
         let security = if config.tls.is_some() { "TLS" } else { "plaintext" };
@@ -174,6 +182,7 @@ impl Server {
             calls,
             journal,
             mutations,
+            _figures: figures,
             grpc,
             beside,
             background,
@@ -244,17 +253,6 @@ fn routes(client: oci::Client, deadlines: deadline::Config, entrance: Entrance) 
     Routes::new(service).into_axum_router().fallback_service(anything).into()
 }
 
-/// The paths of the RPCs of the contract.
-fn rpcs() -> Result<HashSet<String>, prost::DecodeError> {
-    let set = FileDescriptorSet::decode(pb::FILE_DESCRIPTOR_SET)?;
-    let services = set.file.iter().flat_map(|file| file.service.iter().map(move |it| (file.package(), it)));
-    let path = |package: &str, service: &str, method: &str| format!("/{package}.{service}/{method}");
-    let paths = services.flat_map(|(package, it)| {
-        it.method.iter().map(move |method| path(package, it.name(), method.name()))
-    });
-    Ok(paths.collect())
-}
-
 fn reflected(routes: Routes, reflection: Reflection) -> Result<Routes, StartError> {
     if reflection == Reflection::Off {
         return Ok(routes);
@@ -270,24 +268,4 @@ fn reflected(routes: Routes, reflection: Reflection) -> Result<Routes, StartErro
     let v1 = builder().build_v1().map_err(StartError::Reflection)?;
     let v1alpha = builder().build_v1alpha().map_err(StartError::Reflection)?;
     Ok(routes.add_service(v1).add_service(v1alpha))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rpcs_are_those_of_the_contract() {
-        let rpcs = rpcs().unwrap();
-        for (path, is_one) in [
-            ("/ocibackup.v1.BackupService/CreateVolumeBackup", true),
-            ("/ocibackup.v1.BackupService/CreateBootVolumeBackup", true),
-            ("/ocibackup.v1.BackupService/Nothing", false),
-            ("/ocibackup.v2.BackupService/CreateVolumeBackup", false),
-            ("/ocibackup.v1.BackupService/CreateVolumeBackup/", false),
-            ("/", false),
-        ] {
-            assert_eq!(rpcs.contains(path), is_one, "{path}");
-        }
-    }
 }

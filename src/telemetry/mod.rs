@@ -1,16 +1,32 @@
-//! Where logs go and how they look.
+//! Where logs, metrics and traces go and how they look.
 //!
 //! It never decides anything, and nothing below it may log a key, a passphrase, a token or a signature.
 
+mod export;
 mod filter;
+pub mod names;
 mod panics;
+mod recorder;
 mod stderr;
+mod trace;
 
+pub use export::Exporting;
+pub use export::Exports;
+pub use export::Protocol;
+pub use export::Tls;
+pub use export::Unexportable;
 pub use filter::InvalidFilter;
 pub use panics::note_panic;
 pub use panics::panics;
+pub use recorder::EndedCall;
+pub use recorder::EndedRequest;
+pub use recorder::Recorder;
+pub use recorder::Server;
+pub use recorder::Unrecordable;
 pub use stderr::Log;
 pub use stderr::dropped_lines;
+pub use trace::Propagation;
+pub use trace::Trace;
 
 use std::io::IsTerminal;
 use tracing_subscriber::fmt::MakeWriter;

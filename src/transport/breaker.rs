@@ -38,6 +38,32 @@ pub enum Health {
     Unknown,
 }
 
+/// Whether attempts are made, for whoever shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Position {
+    /// They are.
+    Closed,
+    /// None is.
+    Open,
+    /// One finds out, or the next one will.
+    HalfOpen,
+}
+
+impl Position {
+    /// All, by their names.
+    pub const NAMES: &[&str] = &["closed", "open", "half_open"];
+
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
 /// No attempt may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Open {
@@ -100,6 +126,16 @@ impl Breaker {
         };
         drop(gate);
         Ok(Admission { breaker: self.clone(), role, health: Health::Unknown })
+    }
+
+    /// Where it stands now.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        match self.gate().state {
+            State::Closed(_) => Position::Closed,
+            State::Open { until } if until > Instant::now() => Position::Open,
+            State::Open { .. } | State::Probing => Position::HalfOpen,
+        }
     }
 
     fn note(&self, role: Role, health: Health) {

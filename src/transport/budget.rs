@@ -38,6 +38,12 @@ impl Budget {
         Self { config, left: AtomicU32::new(config.capacity) }
     }
 
+    /// What is left.
+    #[must_use]
+    pub fn left(&self) -> u32 {
+        self.left.load(Ordering::Relaxed)
+    }
+
     /// Sets `price` aside for a retry, if that much is left.
     pub(super) fn pledge(&self, price: u32) -> Option<Pledge<'_>> {
         let pay = |left: u32| left.checked_sub(price);

@@ -41,6 +41,20 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Its name, for metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Dns => "dns",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Reset => "reset",
+            Self::Timeout => "timeout",
+            Self::TooLarge => "too_large",
+        }
+    }
+
     /// Whether the request certainly never reached the server.
     #[must_use]
     pub fn never_sent(self) -> bool {

@@ -9,6 +9,7 @@ use super::breaker::Health;
 use super::budget;
 use super::budget::Budget;
 use super::budget::Pledge;
+use crate::telemetry::Recorder;
 use std::time::Duration;
 
 /// What a failed attempt means for the next one.
@@ -28,6 +29,21 @@ pub enum Class {
     Overloaded,
     /// What the request is about is not in the state for it, yet.
     State,
+}
+
+impl Class {
+    /// Its name, for metrics.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Permanent => "permanent",
+            Self::Corrected => "corrected",
+            Self::NotSent => "not_sent",
+            Self::Ambiguous => "ambiguous",
+            Self::Throttled => "throttled",
+            Self::Overloaded => "overloaded",
+            Self::State => "state",
+        }
+    }
 }
 
 /// What sending a request twice would do.
@@ -181,7 +197,11 @@ pub struct Retry {
     config: Config,
     pub(super) budget: Budget,
     breaker: Breaker,
+    recorder: Recorder,
 }
+
+/// The budget has not as much left as another attempt costs.
+struct Spent;
 
 /// One call, as the loop sees it.
 pub trait Exchange {
@@ -225,24 +245,41 @@ pub enum Stop<F> {
 impl Retry {
     /// With a full budget and a closed breaker.
     #[must_use]
-    pub fn new(config: Config) -> Self {
-        Self { config, budget: Budget::new(config.budget), breaker: Breaker::new(config.breaker) }
+    pub fn new(config: Config, recorder: Recorder) -> Self {
+        Self { config, budget: Budget::new(config.budget), breaker: Breaker::new(config.breaker), recorder }
+    }
+
+    /// What is left to pay retries from.
+    #[must_use]
+    pub fn budget_left(&self) -> u32 {
+        self.budget.left()
+    }
+
+    /// Where the breaker stands.
+    #[must_use]
+    pub fn breaker(&self) -> breaker::Position {
+        self.breaker.position()
     }
 
     /// Makes attempts until one succeeds, [`Config::decide`] says stop, the budget is spent, or none may begin.
     pub async fn run<E: Exchange>(&self, exchange: &E) -> Result<E::Answer, Stop<E::Failure>> {
         let mut history = History::default();
-        let mut last = None;
+        // The last failure, and its class.
+        let (mut last, mut class) = (None, None);
         // For the last retry that was made, and for the one that is to be made.
         let (mut paid, mut pledge) = (0, None);
         loop {
             let admission = match self.breaker.admit() {
                 Ok(admission) => admission,
-                Err(open) => return Err(last.map_or(Stop::Open(open), Stop::Failed)),
+                Err(open) => {
+                    self.recorder.breaker_refused();
+                    return Err(last.map_or(Stop::Open(open), Stop::Failed));
+                }
             };
             if !exchange.begin() {
                 return Err(last.map_or(Stop::NeverBegan, Stop::Failed));
             }
+            class.map(Class::as_str).into_iter().for_each(|class| self.recorder.retry(class));
             paid = pledge.take().map_or(paid, Pledge::spend);
             let failure = match exchange.attempt().await {
                 Ok(answer) => {
@@ -259,18 +296,15 @@ impl Retry {
                 None => return Err(Stop::Failed(failure)),
                 Some(pause) => pause,
             };
-            pledge = match self.price(failed.class) {
-                0 => None,
-                price => match self.budget.pledge(price) {
-                    None => return Err(Stop::Failed(failure)),
-                    pledge => pledge,
-                },
+            pledge = match self.pledge(failed.class) {
+                Err(Spent) => return Err(Stop::Failed(failure)),
+                Ok(pledge) => pledge,
             };
             history.paused(failed.class);
             if !pause.is_zero() && !exchange.pause(pause).await {
                 return Err(Stop::Interrupted(failure));
             }
-            last = Some(failure);
+            (last, class) = (Some(failure), Some(failed.class));
         }
     }
 
@@ -279,6 +313,20 @@ impl Retry {
         match self.config.decide(failed, repetition, history, left, rand::random()) {
             Decision::Answer => None,
             Decision::After(pause) => Some(pause),
+        }
+    }
+
+    /// Sets the price of another attempt aside, if it has one.
+    fn pledge(&self, class: Class) -> Result<Option<Pledge<'_>>, Spent> {
+        match self.price(class) {
+            0 => Ok(None),
+            price => match self.budget.pledge(price) {
+                None => {
+                    self.recorder.retry_refused();
+                    Err(Spent)
+                }
+                pledge => Ok(pledge),
+            },
         }
     }
 
@@ -468,7 +516,7 @@ mod tests {
     async fn attempts_of(config: Config, classes: &[Class], deadline: Duration) -> (usize, bool) {
         let script = classes.iter().map(|class| (Duration::ZERO, failed(*class))).collect();
         let call = Scripted::new(script, deadline);
-        let ended = Retry::new(config).run(&call).await;
+        let ended = Retry::new(config, Recorder::nowhere()).run(&call).await;
         (call.attempts(), ended.is_ok())
     }
 
@@ -498,7 +546,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_budget_that_is_spent_ends_retries_and_success_fills_it() {
         let config = Config { breaker: generous().breaker, ..Config::default() };
-        let retry = Retry::new(config);
+        let retry = Retry::new(config, Recorder::nowhere());
         let down = || Scripted::new(vec![(Duration::ZERO, failed(Class::NotSent)); 9], HOUR);
         let mut made = 0;
         for _ in 0..100 {
@@ -514,7 +562,7 @@ mod tests {
         retry.run(&call).await.unwrap_err();
         assert_eq!(call.attempts(), 2, "five successes pay for one retry");
 
-        let retry = Retry::new(config);
+        let retry = Retry::new(config, Recorder::nowhere());
         for _ in 0..100 {
             let once = vec![(Duration::ZERO, failed(Class::Ambiguous))];
             retry.run(&Scripted::new(once, HOUR)).await.expect("a retry that succeeds is paid back");
@@ -524,7 +572,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_open_breaker_is_the_answer_before_the_first_attempt_and_the_failure_after_it() {
         let ill = Failed { health: Health::Ill, ..failed(Class::NotSent) };
-        let retry = Retry::new(Config { budget: generous().budget, ..Config::default() });
+        let config = Config { budget: generous().budget, ..Config::default() };
+        let retry = Retry::new(config, Recorder::nowhere());
         for _ in 0..4 {
             let call = Scripted::new(vec![(Duration::ZERO, ill); 9], HOUR);
             assert_eq!(retry.run(&call).await, Err(Stop::Failed(ill)));

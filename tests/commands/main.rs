@@ -14,6 +14,7 @@
 mod certificates;
 mod cgroup;
 mod check;
+mod collector;
 mod credentials;
 mod endpoints;
 mod faults;
@@ -28,6 +29,7 @@ mod leaks;
 mod load;
 #[path = "../gateway/network.rs"]
 mod network;
+mod otlp;
 mod partition;
 mod process;
 mod sandbox;

@@ -217,12 +217,8 @@ async fn the_admin_pages_are_three() {
     let content_type = "content-type: text/plain; version=0.0.4; charset=utf-8";
     assert!(headers.lines().any(|header| header == content_type), "{headers}");
     let version = env!("CARGO_PKG_VERSION");
-    assert!(body.starts_with("# HELP gateway_build_info "), "{body}");
-    assert!(body.contains(&format!("\ngateway_build_info{{version=\"{version}\",revision=\"")), "{body}");
-    assert!(
-        body.lines().any(|line| line.starts_with("gateway_build_info{") && line.ends_with("\"} 1")),
-        "{body}"
-    );
+    assert!(body.contains("\ngateway_build_info{revision=\""), "{body}");
+    assert!(body.contains(&format!("version=\"{version}\"}} 1\n")), "{body}");
     // The log of this process goes elsewhere.
     for sample in [
         "gateway_log_lines_dropped_total 0",

@@ -26,6 +26,7 @@ mod load;
 mod logs;
 mod messages;
 mod metadata;
+mod metrics;
 #[expect(dead_code, reason = "it says more than these tests need")]
 mod network;
 mod panic;

@@ -204,6 +204,34 @@ async fn nothing_else_of_the_callers_metadata_reaches_oci() {
     assert!(head.contains(&format!("opc-client-info: {product}")), "{head}");
 }
 
+/// Where no spans are made, a caller's trace goes on as it came; what is none, or comes twice, does not.
+#[tokio::test]
+async fn a_callers_trace_goes_on_to_oci_as_it_came() {
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    for (parents, goes_on) in [
+        (vec![PARENT], true),
+        (vec![], false),
+        (vec![PARENT, PARENT], false),
+        (vec!["00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01"], false),
+        (vec!["canary"], false),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = Some(format!("http://{}", listener.local_addr().unwrap()));
+        let rig = Rig::with(Setup { endpoint, trust: Some(Trust::Plaintext), ..Setup::default() }).await;
+        let seen = tokio::spawn(head_of_one_request(listener));
+        let mut request = with(create(), &[("tracestate", "vendor=1"), ("baggage", "canary=1")]);
+        for parent in &parents {
+            request.metadata_mut().append("traceparent", parent.parse().unwrap());
+        }
+        rig.caller.clone().create_volume_backup(request).await.unwrap_err();
+        let head = seen.await.unwrap();
+        let trace = format!("traceparent: {PARENT}\r\ntracestate: vendor=1\r\n");
+        assert_eq!(head.contains(&trace), goes_on, "{parents:?}: {head}");
+        assert_eq!(head.contains("\r\ntrace"), goes_on, "{parents:?}: {head}");
+        assert!(!head.contains("canary"), "{head}");
+    }
+}
+
 #[tokio::test]
 async fn a_work_request_id_is_passed_on_when_oci_sends_one() {
     let rig = Rig::start().await;

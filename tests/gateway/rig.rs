@@ -21,6 +21,7 @@ use oci_backup_gateway::sandbox::Sandbox;
 use oci_backup_gateway::sandbox::StallPoint;
 use oci_backup_gateway::server;
 use oci_backup_gateway::server::Server;
+use oci_backup_gateway::telemetry::Recorder;
 use oci_backup_gateway::transport::HttpService;
 use oci_backup_gateway::transport::breaker;
 use oci_backup_gateway::transport::budget;
@@ -252,6 +253,7 @@ async fn gateway(
         regions: Regions::new(Sources::default()),
         retry: setup.retry,
         sharing: setup.sharing,
+        recorder: Recorder::new().unwrap(),
     };
     let credentials = setup.credentials.unwrap_or_else(|| credentials(&setup.identity));
     let http = setup.http.unwrap_or_else(|| Arc::new(reqwest::Client::new(&http).unwrap()));

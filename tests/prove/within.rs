@@ -12,6 +12,7 @@ use oci_backup_gateway::region::Sources;
 use oci_backup_gateway::sandbox::Sandbox;
 use oci_backup_gateway::server;
 use oci_backup_gateway::server::Server;
+use oci_backup_gateway::telemetry::Recorder;
 use oci_backup_gateway::transport::breaker;
 use oci_backup_gateway::transport::budget;
 use oci_backup_gateway::transport::reqwest;
@@ -56,6 +57,7 @@ pub(crate) async fn start(
         regions: Regions::new(Sources::default()),
         retry,
         sharing,
+        recorder: Recorder::nowhere(),
     };
     let http =
         reqwest::Config { trust: Trust::Plaintext, proxy: None, user_agent: oci::USER_AGENT.to_owned() };

@@ -30,6 +30,7 @@ use crate::sandbox::Sandbox;
 use crate::sandbox::Transport;
 use crate::sandbox::WrittenFiles;
 use crate::server::Server;
+use crate::telemetry::Recorder;
 use crate::transport::reqwest::Config as HttpConfig;
 use crate::transport::reqwest::Trust;
 use std::io::Write;
@@ -139,14 +140,15 @@ fn connect(sandbox: &Sandbox, settings: &config::Sandbox) -> Result<Connected, F
         None => Trust::Plaintext,
         Some(pem) => Trust::Bundle(pem.as_bytes().to_vec()),
     };
+    let place = oci::Place::known(endpoint, identity.region());
+    let regions = Regions::new(Sources::default());
     join(
         &source,
         Resolved {
-            oci: oci::Config::new(
-                oci::Place::known(endpoint, identity.region()),
-                settings.attempt_timeout,
-                Regions::new(Sources::default()),
-            ),
+            oci: oci::Config {
+                recorder: Recorder::new().map_err(|error| Failure::Runtime(error.to_string()))?,
+                ..oci::Config::new(place, settings.attempt_timeout, regions)
+            },
             http: HttpConfig { trust, proxy: None, user_agent: oci::USER_AGENT.to_owned() },
             federation: None,
             warnings: Vec::new(),

@@ -2,6 +2,7 @@
 //! model that says what the loop may never do.
 //! Time stands still until everybody waits for it.
 
+use crate::telemetry::Recorder;
 use crate::transport::breaker;
 use crate::transport::breaker::Health;
 use crate::transport::budget;
@@ -441,7 +442,7 @@ fn configs() -> impl Strategy<Value = Config> {
 /// Plays a plan; what happened, in order, and what is left of the budget.
 async fn play(config: Config, calls: &[Call]) -> (Vec<Event>, u32) {
     let log = Arc::new(Log { began: Instant::now(), events: Mutex::default() });
-    let retry = Arc::new(Retry::new(config));
+    let retry = Arc::new(Retry::new(config, Recorder::nowhere()));
     let mut playing = JoinSet::new();
     for (number, call) in calls.iter().enumerate() {
         let played = Played::new(number, call.clone(), Arc::clone(&log));

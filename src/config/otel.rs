@@ -1,0 +1,222 @@
+//! The variables of OpenTelemetry (opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables). The SDK reads
+//! most of them by itself and goes on with a default where a value is wrong; here such a value ends the start.
+
+use super::Problem;
+use super::environment::text;
+use super::file;
+use crate::telemetry::Exports;
+use crate::telemetry::Propagation;
+use crate::telemetry::Protocol;
+use crate::telemetry::Tls;
+use http::Uri;
+use std::path::Path;
+
+/// What is to be exported: nothing, unless a signal's exporter or an endpoint is named.
+pub fn exports() -> Result<Exports, Problem> {
+    if switch("OTEL_SDK_DISABLED")? {
+        return Ok(Exports { propagation: propagation()?, ..Exports::default() });
+    }
+    for (name, check) in CHECKS {
+        if let Some(value) = text(name)?
+            && let Err(expected) = check(&value)
+        {
+            return Err(Problem::with(name, format_args!("{}; {expected}", shown(name, &value))));
+        }
+    }
+    // Refused rather than left out in silence.
+    if text("OTEL_LOGS_EXPORTER")?.is_some_and(|exporter| exporter.trim() != "none") {
+        return Err(Problem::with("OTEL_LOGS_EXPORTER", "logs go to standard error only; none is expected"));
+    }
+    Ok(Exports {
+        traces: exported("TRACES")?,
+        metrics: exported("METRICS")?,
+        propagation: propagation()?,
+        tls: tls()?,
+    })
+}
+
+/// Whether a signal goes out by OTLP. `/metrics` is there whatever is said here.
+fn exported(signal: &str) -> Result<Option<Protocol>, Problem> {
+    let name = format!("OTEL_{signal}_EXPORTER");
+    let Some(exporters) = text(&name)? else {
+        let endpoint = text(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"))?;
+        let is_asked = endpoint.is_some() || text("OTEL_EXPORTER_OTLP_ENDPOINT")?.is_some();
+        return if is_asked { protocol_of(signal).map(Some) } else { Ok(None) };
+    };
+    let mut is_exported = false;
+    for exporter in exporters.split(',').map(str::trim) {
+        match exporter {
+            "otlp" => is_exported = true,
+            "none" => {}
+            "prometheus" if signal == "METRICS" => {}
+            _ => {
+                let known = if signal == "METRICS" { "otlp, prometheus or none" } else { "otlp or none" };
+                return Err(Problem::with(&name, format_args!("{exporter:?}; {known} is expected")));
+            }
+        }
+    }
+    if is_exported { protocol_of(signal).map(Some) } else { Ok(None) }
+}
+
+fn protocol_of(signal: &str) -> Result<Protocol, Problem> {
+    let own = text(&format!("OTEL_EXPORTER_OTLP_{signal}_PROTOCOL"))?;
+    let all = text("OTEL_EXPORTER_OTLP_PROTOCOL")?;
+    Ok(if own.or(all).as_deref() == Some("grpc") { Protocol::Grpc } else { Protocol::Http })
+}
+
+/// `tracecontext` is W3C's; `baggage` is read by nobody here and never sent on.
+fn propagation() -> Result<Propagation, Problem> {
+    const NAME: &str = "OTEL_PROPAGATORS";
+    let Some(propagators) = text(NAME)? else { return Ok(Propagation::TraceContext) };
+    let mut propagation = Propagation::None;
+    for propagator in propagators.split(',').map(str::trim) {
+        match propagator {
+            "tracecontext" => propagation = Propagation::TraceContext,
+            "baggage" | "none" => {}
+            _ => {
+                let problem = format_args!("{propagator:?}; tracecontext, baggage or none is expected");
+                return Err(Problem::with(NAME, problem));
+            }
+        }
+    }
+    Ok(propagation)
+}
+
+fn tls() -> Result<Tls, Problem> {
+    let authorities = pem("OTEL_EXPORTER_OTLP_CERTIFICATE")?;
+    let certificate = pem("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE")?;
+    let key = pem("OTEL_EXPORTER_OTLP_CLIENT_KEY")?;
+    let identity = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => {
+            let problem =
+                "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and OTEL_EXPORTER_OTLP_CLIENT_KEY go together";
+            return Err(Problem(problem.to_owned()));
+        }
+    };
+    Ok(Tls { authorities, identity })
+}
+
+fn pem(name: &str) -> Result<Option<Vec<u8>>, Problem> {
+    let Some(path) = text(name)? else { return Ok(None) };
+    let problem = |problem: &dyn std::fmt::Display| Problem::with(name, format_args!("{path}: {problem}"));
+    let pem = file::read(Path::new(&path)).map_err(|error| problem(&error))?;
+    let is_pem = pem.windows(11).any(|word| word == b"-----BEGIN ");
+    is_pem.then_some(Some(pem)).ok_or_else(|| problem(&"PEM is expected"))
+}
+
+fn switch(name: &str) -> Result<bool, Problem> {
+    match text(name)? {
+        None => Ok(false),
+        Some(value) => match boolean(&value) {
+            Ok(()) => Ok(value.eq_ignore_ascii_case("true")),
+            Err(expected) => Err(Problem::with(name, format_args!("{value:?}; {expected}"))),
+        },
+    }
+}
+
+/// Headers hold secrets.
+fn shown(name: &str, value: &str) -> String {
+    if name.ends_with("_HEADERS") { "its value".to_owned() } else { format!("{value:?}") }
+}
+
+type Check = fn(&str) -> Result<(), &'static str>;
+
+/// The variables that libraries read, and what is right for each.
+const CHECKS: &[(&str, Check)] = &[
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", url),
+    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", url),
+    ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", url),
+    ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", url),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+    ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", protocol),
+    ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", protocol),
+    ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", protocol),
+    ("OTEL_EXPORTER_OTLP_TIMEOUT", number),
+    ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", number),
+    ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", number),
+    ("OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", number),
+    ("OTEL_EXPORTER_OTLP_COMPRESSION", compression),
+    ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", compression),
+    ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", compression),
+    ("OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", compression),
+    ("OTEL_EXPORTER_OTLP_INSECURE", boolean),
+    ("OTEL_EXPORTER_OTLP_TRACES_INSECURE", boolean),
+    ("OTEL_EXPORTER_OTLP_METRICS_INSECURE", boolean),
+    ("OTEL_EXPORTER_OTLP_LOGS_INSECURE", boolean),
+    ("OTEL_EXPORTER_OTLP_HEADERS", pairs),
+    ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", pairs),
+    ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", pairs),
+    ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", pairs),
+    ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", temporality),
+    ("OTEL_RESOURCE_ATTRIBUTES", pairs),
+    ("OTEL_TRACES_SAMPLER", sampler),
+    ("OTEL_TRACES_SAMPLER_ARG", ratio),
+    ("OTEL_BSP_SCHEDULE_DELAY", number),
+    ("OTEL_BSP_EXPORT_TIMEOUT", number),
+    ("OTEL_BSP_MAX_QUEUE_SIZE", number),
+    ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", number),
+    ("OTEL_BLRP_SCHEDULE_DELAY", number),
+    ("OTEL_BLRP_EXPORT_TIMEOUT", number),
+    ("OTEL_BLRP_MAX_QUEUE_SIZE", number),
+    ("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", number),
+    ("OTEL_METRIC_EXPORT_INTERVAL", number),
+    ("OTEL_METRIC_EXPORT_TIMEOUT", number),
+];
+
+fn url(value: &str) -> Result<(), &'static str> {
+    let url = value.parse::<Uri>().ok().filter(|url| url.host().is_some_and(|host| !host.is_empty()));
+    let known = url.is_some_and(|url| matches!(url.scheme_str(), Some("http" | "https")));
+    known.then_some(()).ok_or("a URL such as http://collector:4317 is expected")
+}
+
+fn protocol(value: &str) -> Result<(), &'static str> {
+    matches!(value, "grpc" | "http/protobuf").then_some(()).ok_or("grpc or http/protobuf is expected")
+}
+
+fn compression(value: &str) -> Result<(), &'static str> {
+    (value == "none").then_some(()).ok_or("only none is known here")
+}
+
+fn number(value: &str) -> Result<(), &'static str> {
+    value
+        .parse::<u32>()
+        .ok()
+        .filter(|number| *number > 0)
+        .map(|_| ())
+        .ok_or("a whole number is expected, more than 0")
+}
+
+fn boolean(value: &str) -> Result<(), &'static str> {
+    let known = ["true", "false"].iter().any(|known| value.eq_ignore_ascii_case(known));
+    known.then_some(()).ok_or("true or false is expected")
+}
+
+fn pairs(value: &str) -> Result<(), &'static str> {
+    let is_pair = |pair: &str| pair.split_once('=').is_some_and(|(key, _)| !key.trim().is_empty());
+    value.split(',').all(is_pair).then_some(()).ok_or("name=value is expected, and a comma between several")
+}
+
+fn temporality(value: &str) -> Result<(), &'static str> {
+    let known = ["cumulative", "delta", "lowmemory"].iter().any(|known| value.eq_ignore_ascii_case(known));
+    known.then_some(()).ok_or("cumulative, delta or lowmemory is expected")
+}
+
+fn sampler(value: &str) -> Result<(), &'static str> {
+    const KNOWN: [&str; 6] = [
+        "always_on",
+        "always_off",
+        "traceidratio",
+        "parentbased_always_on",
+        "parentbased_always_off",
+        "parentbased_traceidratio",
+    ];
+    let expected = "always_on, always_off, traceidratio, or one of these behind parentbased_ is expected";
+    KNOWN.contains(&value).then_some(()).ok_or(expected)
+}
+
+fn ratio(value: &str) -> Result<(), &'static str> {
+    let ratio = value.parse::<f64>().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.map(|_| ()).ok_or("a number from 0 to 1 is expected")
+}

@@ -1,0 +1,214 @@
+//! Exports by OpenTelemetry's protocol, for who asked for them. Each signal has a queue and a thread of the SDK's, and gRPC a
+//! runtime of its own besides: the thread that serves only leaves what it has, and what there is no room for is dropped.
+
+use super::recorder::Recorder;
+use super::recorder::Unrecordable;
+use super::trace::Propagation;
+use super::trace::Tracing;
+use ::reqwest as http_client;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_otlp::ExporterBuildError;
+use opentelemetry_otlp::MetricExporter;
+use opentelemetry_otlp::SpanExporter;
+use opentelemetry_otlp::WithHttpConfig;
+use opentelemetry_otlp::WithTonicConfig;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::PeriodicReader;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use std::io;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+use tokio::runtime;
+use tokio::sync::oneshot;
+use tonic::transport::Certificate;
+use tonic::transport::ClientTlsConfig;
+use tonic::transport::Identity;
+
+/// How long the end of the process waits for the last of it.
+const LAST_EXPORT: Duration = Duration::from_secs(1);
+
+/// What is exported, and how; where to and how often, the libraries read from the variables.
+#[derive(Debug, Clone, Default)]
+pub struct Exports {
+    /// Spans.
+    pub traces: Option<Protocol>,
+    /// What `/metrics` shows, pushed.
+    pub metrics: Option<Protocol>,
+    /// Whether traces go on across processes.
+    pub propagation: Propagation,
+    /// Whom to trust and who we are.
+    pub tls: Tls,
+}
+
+/// How OTLP is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Over gRPC.
+    Grpc,
+    /// As protobuf over HTTP/1.1.
+    Http,
+}
+
+/// TLS to the collector, as PEM.
+#[derive(Clone, Default)]
+pub struct Tls {
+    /// Whom to trust, in place of the system's roots.
+    pub authorities: Option<Vec<u8>>,
+    /// A certificate for the gateway, and its key.
+    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Tls").finish_non_exhaustive()
+    }
+}
+
+/// Why nothing is exported.
+#[derive(Debug, thiserror::Error)]
+pub enum Unexportable {
+    /// The variables ask for what cannot be.
+    #[error("OTEL_EXPORTER_OTLP_…: {0}")]
+    Setting(String),
+    /// The system gives no thread.
+    #[error("no thread can be started: {0}")]
+    Thread(#[from] io::Error),
+    /// Not even metrics can be gathered.
+    #[error(transparent)]
+    Metrics(#[from] Unrecordable),
+}
+
+impl From<ExporterBuildError> for Unexportable {
+    fn from(error: ExporterBuildError) -> Self {
+        Self::Setting(error.to_string())
+    }
+}
+
+/// What exports, until [`Exporting::end`].
+pub struct Exporting {
+    traces: Option<SdkTracerProvider>,
+    recorder: Recorder,
+    /// Its end is that of the runtime.
+    _runtime: Option<oneshot::Sender<()>>,
+}
+
+impl Exporting {
+    /// Exports what is asked for from now on. Not to be called from within a runtime: the HTTP client blocks.
+    pub fn start(exports: &Exports) -> Result<Self, Unexportable> {
+        let resource = resource();
+        let is_asked = |protocol| [exports.traces, exports.metrics].contains(&Some(protocol));
+        let grpc = if is_asked(Protocol::Grpc) { Some(start_runtime()?) } else { None };
+        let handle = grpc.as_ref().map(|(handle, _)| handle);
+        let traces = exports.traces.map(|protocol| spans(protocol, handle, &exports.tls)).transpose()?;
+        let traces = traces.map(|exporter| {
+            SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource.clone()).build()
+        });
+        let metrics = exports.metrics.map(|protocol| metrics(protocol, handle, &exports.tls)).transpose()?;
+        let metrics = metrics.map(|exporter| PeriodicReader::builder(exporter).build());
+        let meters = SdkMeterProvider::builder().with_resource(resource);
+        let meters = metrics.into_iter().fold(meters, |meters, reader| meters.with_reader(reader));
+        let tracer = traces.as_ref().map(|traces| traces.tracer(env!("CARGO_PKG_NAME")));
+        let recorder = Recorder::reading(meters, Tracing { tracer, propagation: exports.propagation })?;
+        Ok(Self { traces, recorder, _runtime: grpc.map(|(_, end)| end) })
+    }
+
+    /// What is to be recorded by.
+    #[must_use]
+    pub fn recorder(&self) -> Recorder {
+        self.recorder.clone()
+    }
+
+    /// Sends what is left, if that is soon done.
+    pub fn end(self) {
+        let (done, ended) = mpsc::channel();
+        let begun = thread::Builder::new().name("last-export".to_owned()).spawn(move || {
+            // Whoever does not listen has missed it.
+            let _ = self.traces.map(|traces| traces.shutdown());
+            self.recorder.end();
+            done.send(())
+        });
+        if begun.is_ok() {
+            let _ = ended.recv_timeout(LAST_EXPORT);
+        }
+    }
+}
+
+/// Who we are to a collector: what `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say, else the program's name.
+fn resource() -> Resource {
+    let version = || KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+    let said = Resource::builder().with_attribute(version()).build();
+    let name = said.get(&"service.name".into());
+    match name.is_none_or(|name| name.as_str().starts_with("unknown_service")) {
+        true => {
+            Resource::builder().with_attribute(version()).with_service_name(env!("CARGO_PKG_NAME")).build()
+        }
+        false => said,
+    }
+}
+
+fn spans(
+    protocol: Protocol,
+    grpc: Option<&runtime::Handle>,
+    tls: &Tls,
+) -> Result<SpanExporter, Unexportable> {
+    match protocol {
+        Protocol::Http => Ok(SpanExporter::builder().with_http().with_http_client(client(tls)?).build()?),
+        Protocol::Grpc => {
+            let _within = grpc.map(runtime::Handle::enter);
+            Ok(SpanExporter::builder().with_tonic().with_tls_config(tls.of_grpc()).build()?)
+        }
+    }
+}
+
+fn metrics(
+    protocol: Protocol,
+    grpc: Option<&runtime::Handle>,
+    tls: &Tls,
+) -> Result<MetricExporter, Unexportable> {
+    match protocol {
+        Protocol::Http => Ok(MetricExporter::builder().with_http().with_http_client(client(tls)?).build()?),
+        Protocol::Grpc => {
+            let _within = grpc.map(runtime::Handle::enter);
+            Ok(MetricExporter::builder().with_tonic().with_tls_config(tls.of_grpc()).build()?)
+        }
+    }
+}
+
+impl Tls {
+    fn of_grpc(&self) -> ClientTlsConfig {
+        let config = ClientTlsConfig::new();
+        let config = match &self.authorities {
+            None => config.with_native_roots(),
+            Some(pem) => config.ca_certificate(Certificate::from_pem(pem)),
+        };
+        match &self.identity {
+            None => config,
+            Some((certificate, key)) => config.identity(Identity::from_pem(certificate, key)),
+        }
+    }
+}
+
+/// The SDK sends from a thread that waits for it: with another client than a blocking one that would panic.
+fn client(tls: &Tls) -> Result<http_client::blocking::Client, Unexportable> {
+    let wrong = |error: http_client::Error| Unexportable::Setting(error.to_string());
+    let mut builder = http_client::blocking::Client::builder().no_proxy();
+    if let Some(pem) = &tls.authorities {
+        builder = builder.tls_certs_only(http_client::Certificate::from_pem_bundle(pem).map_err(wrong)?);
+    }
+    if let Some((certificate, key)) = &tls.identity {
+        let pem = [key.as_slice(), b"\n", certificate].concat();
+        builder = builder.identity(http_client::Identity::from_pem(&pem).map_err(wrong)?);
+    }
+    builder.build().map_err(wrong)
+}
+
+fn start_runtime() -> io::Result<(runtime::Handle, oneshot::Sender<()>)> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    let (end, ended) = oneshot::channel();
+    thread::Builder::new().name("otlp".to_owned()).spawn(move || runtime.block_on(ended))?;
+    Ok((handle, end))
+}

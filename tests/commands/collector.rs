@@ -1,0 +1,162 @@
+//! A collector of telemetry that tells what it was sent, over gRPC and over HTTP.
+
+use crate::upstream::any_port;
+use axum::Router;
+use axum::extract::State;
+use axum::routing::post;
+use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::MetricsService;
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::MetricsServiceServer;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::TraceService;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::TraceServiceServer;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use prost::Message;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+use std::time::Instant;
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::Request;
+use tonic::Response;
+use tonic::Status;
+
+/// Clones are one.
+#[derive(Clone, Default)]
+pub(crate) struct Collector {
+    traces: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
+    metrics: Arc<Mutex<Vec<ExportMetricsServiceRequest>>>,
+}
+
+/// A span as it came, with its resource.
+#[derive(Clone, Debug)]
+pub(crate) struct Span {
+    pub(crate) name: String,
+    pub(crate) kind: i32,
+    pub(crate) trace_id: String,
+    pub(crate) span_id: String,
+    pub(crate) parent: String,
+    pub(crate) is_error: bool,
+    pub(crate) attributes: BTreeMap<String, String>,
+    pub(crate) resource: BTreeMap<String, String>,
+}
+
+#[tonic::async_trait]
+impl TraceService for Collector {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        self.traces.lock().unwrap().push(request.into_inner());
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl MetricsService for Collector {
+    async fn export(
+        &self,
+        request: Request<ExportMetricsServiceRequest>,
+    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        self.metrics.lock().unwrap().push(request.into_inner());
+        Ok(Response::new(ExportMetricsServiceResponse::default()))
+    }
+}
+
+impl Collector {
+    pub(crate) async fn over_grpc() -> (Self, SocketAddr) {
+        let (collector, listener) = (Self::default(), TcpListener::bind(any_port()).await.unwrap());
+        let address = listener.local_addr().unwrap();
+        let server = tonic::transport::Server::builder()
+            .add_service(TraceServiceServer::new(collector.clone()))
+            .add_service(MetricsServiceServer::new(collector.clone()));
+        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        (collector, address)
+    }
+
+    pub(crate) async fn over_http() -> (Self, SocketAddr) {
+        let (collector, listener) = (Self::default(), TcpListener::bind(any_port()).await.unwrap());
+        let address = listener.local_addr().unwrap();
+        let traces = async |State(it): State<Self>, body: Bytes| {
+            it.traces.lock().unwrap().push(ExportTraceServiceRequest::decode(body).unwrap());
+        };
+        let metrics = async |State(it): State<Self>, body: Bytes| {
+            it.metrics.lock().unwrap().push(ExportMetricsServiceRequest::decode(body).unwrap());
+        };
+        let router = Router::new().route("/v1/traces", post(traces)).route("/v1/metrics", post(metrics));
+        tokio::spawn(axum::serve(listener, router.with_state(collector.clone())).into_future());
+        (collector, address)
+    }
+
+    /// The spans that have come, once there are so many.
+    pub(crate) async fn spans(&self, count: usize) -> Vec<Span> {
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            let spans = self.spans_so_far();
+            if spans.len() >= count {
+                return spans;
+            }
+            assert!(Instant::now() < end, "{spans:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub(crate) fn spans_so_far(&self) -> Vec<Span> {
+        let requests = self.traces.lock().unwrap();
+        let resources = requests.iter().flat_map(|request| &request.resource_spans);
+        let spans = resources.flat_map(|of| {
+            let resource = attributes(&of.resource.as_ref().unwrap().attributes);
+            of.scope_spans.iter().flat_map(|scope| &scope.spans).map(move |span| Span {
+                name: span.name.clone(),
+                kind: span.kind,
+                trace_id: hex(&span.trace_id),
+                span_id: hex(&span.span_id),
+                parent: hex(&span.parent_span_id),
+                is_error: span.status.as_ref().is_some_and(|status| status.code == 2),
+                attributes: attributes(&span.attributes),
+                resource: resource.clone(),
+            })
+        });
+        spans.collect()
+    }
+
+    /// Waits until a metric of this name has come.
+    pub(crate) async fn metric(&self, name: &str) {
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            let names = self.metric_names();
+            if names.iter().any(|has_come| has_come == name) {
+                return;
+            }
+            assert!(Instant::now() < end, "{names:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn metric_names(&self) -> Vec<String> {
+        let requests = self.metrics.lock().unwrap();
+        let scopes = requests.iter().flat_map(|it| &it.resource_metrics).flat_map(|it| &it.scope_metrics);
+        scopes.flat_map(|scope| &scope.metrics).map(|metric| metric.name.clone()).collect()
+    }
+}
+
+fn attributes(attributes: &[KeyValue]) -> BTreeMap<String, String> {
+    let text = |attribute: &KeyValue| match attribute.value.as_ref().unwrap().value.as_ref().unwrap() {
+        Value::StringValue(text) => text.clone(),
+        Value::IntValue(number) => number.to_string(),
+        Value::DoubleValue(number) => number.to_string(),
+        other => format!("{other:?}"),
+    };
+    attributes.iter().map(|attribute| (attribute.key.clone(), text(attribute))).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

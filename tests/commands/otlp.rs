@@ -1,0 +1,267 @@
+//! What leaves the process by OpenTelemetry's protocol: nothing unless asked for, and then the whole story of a call.
+
+use crate::collector::Collector;
+use crate::collector::Span;
+use crate::process::Program;
+use crate::process::program;
+use crate::serve::channel;
+use crate::upstream::Upstream;
+use crate::upstream::any_port;
+use oci_backup_gateway::pb;
+use oci_backup_gateway::pb::backup_service_client::BackupServiceClient;
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::time::Duration;
+use std::time::Instant;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tonic::transport::Channel;
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const CALLER: &str = "b7ad6b7169203331";
+const VOLUME: &str = "ocid1.volume.oc1.iad.traced";
+
+fn serve(upstream: &Upstream) -> Program {
+    upstream.sign_in(program("serve --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0"))
+}
+
+/// Exports soon, to there.
+fn exporting(program: Program, protocol: &str, collector: SocketAddr) -> Program {
+    program
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{collector}"))
+        .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+        .env("OTEL_BSP_SCHEDULE_DELAY", "50")
+        .env("OTEL_METRIC_EXPORT_INTERVAL", "100")
+}
+
+/// An OCI that is too busy at first, and the heads of the requests that it got.
+async fn busy_at_first() -> (String, JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind(any_port()).await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let body = serde_json::json!({
+        "id": "ocid1.volumebackup.oc1.iad.made", "volumeId": VOLUME, "compartmentId": "ocid1.compartment.oc1..a",
+        "displayName": "x", "lifecycleState": "CREATING", "type": "FULL", "timeCreated": "2026-01-01T00:00:00Z",
+    });
+    let answers = [(429, serde_json::json!({"code": "TooManyRequests", "message": "busy"})), (200, body)];
+    let serving = tokio::spawn(async move {
+        let mut heads = Vec::new();
+        for (status, body) in answers {
+            let (mut stream, _peer) = listener.accept().await.unwrap();
+            let (mut raw, mut buffer) = (Vec::new(), [0; 4096]);
+            while !raw.ends_with(b"}") {
+                let count = stream.read(&mut buffer).await.unwrap();
+                assert!(count > 0, "the request ended early");
+                raw.extend_from_slice(&buffer[..count]);
+            }
+            let (length, head) =
+                (body.to_string().len(), "content-type: application/json\r\nconnection: close");
+            let answer = format!("HTTP/1.1 {status} X\r\n{head}\r\ncontent-length: {length}\r\n\r\n{body}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            heads.push(String::from_utf8(raw).unwrap());
+        }
+        heads
+    });
+    (endpoint, serving)
+}
+
+async fn traced_create(gateway: SocketAddr) {
+    let mut request = tonic::Request::new(pb::CreateVolumeBackupRequest {
+        volume_id: VOLUME.to_owned(),
+        ..pb::CreateVolumeBackupRequest::default()
+    });
+    for (key, value) in [
+        ("traceparent", format!("00-{TRACE}-{CALLER}-01")),
+        ("tracestate", "vendor=mine".to_owned()),
+        ("baggage", "canary=1".to_owned()),
+    ] {
+        request.metadata_mut().insert(key, value.parse().unwrap());
+    }
+    BackupServiceClient::new(channel(gateway).await).create_volume_backup(request).await.unwrap();
+}
+
+/// The server's span, and those of its attempts in their order.
+fn sorted(mut spans: Vec<Span>) -> (Span, [Span; 2]) {
+    let is_server = |span: &Span| span.kind == 2;
+    let server = spans.remove(spans.iter().position(is_server).unwrap());
+    spans.sort_by_key(|span| span.attributes.get("http.request.resend_count").cloned());
+    (server, spans.try_into().unwrap())
+}
+
+fn attribute<'a>(span: &'a Span, key: &str) -> &'a str {
+    span.attributes.get(key).unwrap_or_else(|| panic!("no {key} in {span:?}"))
+}
+
+/// One trace from the caller's span through ours to what OCI is sent, over both ways to speak OTLP.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_one_trace_from_its_caller_to_oci() {
+    for protocol in ["grpc", "http/protobuf"] {
+        let (collector, address) = match protocol {
+            "grpc" => Collector::over_grpc().await,
+            _ => Collector::over_http().await,
+        };
+        let upstream = Upstream::start().await;
+        let (endpoint, heads) = busy_at_first().await;
+        let program = exporting(serve(&upstream), protocol, address).env("OCI_CLI_ENDPOINT", &endpoint);
+        let program = program.env("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test");
+        let mut serve = program.start();
+        traced_create(serve.address()).await;
+        let (server, [first, second]) = sorted(collector.spans(3).await);
+        let heads = heads.await.unwrap();
+
+        assert_eq!(server.name, "ocibackup.v1.BackupService/CreateVolumeBackup");
+        assert_eq!((server.trace_id.as_str(), server.parent.as_str()), (TRACE, CALLER));
+        assert_eq!(attribute(&server, "rpc.system.name"), "grpc");
+        assert_eq!(attribute(&server, "rpc.method"), server.name);
+        assert_eq!(attribute(&server, "rpc.response.status_code"), "OK");
+        assert!(!server.is_error && !server.attributes.contains_key("error.type"), "{server:?}");
+        for (attempt, head, status) in [(&first, &heads[0], "429"), (&second, &heads[1], "200")] {
+            assert_eq!((attempt.name.as_str(), attempt.kind), ("POST", 3), "{attempt:?}");
+            assert_eq!((&attempt.trace_id, &attempt.parent), (&server.trace_id, &server.span_id));
+            assert_eq!(attribute(attempt, "http.request.method"), "POST");
+            assert_eq!(attribute(attempt, "http.response.status_code"), status);
+            assert_eq!(attribute(attempt, "url.full"), format!("{endpoint}/20160918/volumeBackups"));
+            assert_eq!(attribute(attempt, "gateway.operation"), "CreateVolumeBackup");
+            let signing: f64 = attribute(attempt, "gateway.signing.duration").parse().unwrap();
+            assert!((0.0..1.0).contains(&signing), "{signing}");
+            attribute(attempt, "gateway.signing.wait.duration");
+            let sent = format!("\r\ntraceparent: 00-{TRACE}-{}-01\r\n", attempt.span_id);
+            assert!(head.contains(&sent) && head.contains("\r\ntracestate: vendor=mine\r\n"), "{head}");
+            assert!(!head.contains("canary"), "baggage is the callers' own: {head}");
+        }
+        assert!(!first.attributes.contains_key("http.request.resend_count") && first.is_error, "{first:?}");
+        assert_eq!(attribute(&first, "error.type"), "429");
+        assert_eq!(attribute(&second, "http.request.resend_count"), "1");
+        for (key, value) in [
+            ("service.name", "oci-backup-gateway"),
+            ("service.version", env!("CARGO_PKG_VERSION")),
+            ("deployment.environment.name", "test"),
+        ] {
+            assert_eq!(server.resource.get(key).map(String::as_str), Some(value), "{key}");
+        }
+        let line = serve.logged("call");
+        assert_eq!((&line["trace_id"], &line["span_id"]), (&TRACE.into(), &server.span_id.as_str().into()));
+        assert_eq!(line["opc_request_id"], Value::from(attribute(&server, "gateway.opc_request_id")));
+        collector.metric("rpc.server.call.duration").await;
+        serve.signal("TERM");
+        assert_eq!(serve.wait().code, Some(0));
+    }
+}
+
+/// The last spans leave with the process.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_sends_what_is_left_and_probes_make_no_spans() {
+    let (collector, address) = Collector::over_grpc().await;
+    let upstream = Upstream::start().await;
+    let program = exporting(serve(&upstream), "grpc", address).env("OTEL_BSP_SCHEDULE_DELAY", "60000");
+    let mut serve = program.env("OTEL_SERVICE_NAME", "backups").start();
+    let gateway = serve.address();
+    let mut health = tonic_health::pb::health_client::HealthClient::new(channel(gateway).await);
+    health.check(tonic_health::pb::HealthCheckRequest { service: String::new() }).await.unwrap();
+    refused(&mut BackupServiceClient::new(channel(gateway).await)).await;
+    serve.logged("call");
+    assert!(collector.spans_so_far().is_empty());
+    serve.signal("TERM");
+    assert_eq!(serve.wait().code, Some(0));
+    let spans = collector.spans(1).await;
+    assert_eq!(spans.len(), 1, "{spans:?}");
+    assert_eq!(attribute(&spans[0], "rpc.response.status_code"), "INVALID_ARGUMENT");
+    assert_eq!(spans[0].resource["service.name"], "backups");
+}
+
+/// Asked for by a word or an endpoint, taken back by another.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_exported_unless_it_is_asked_for() {
+    let upstream = Upstream::start().await;
+    for (variable, value) in [
+        ("OTEL_SDK_DISABLED", "true"),
+        ("OTEL_TRACES_EXPORTER", "none"),
+        ("OTEL_TRACES_SAMPLER", "always_off"),
+    ] {
+        let (collector, address) = Collector::over_grpc().await;
+        let mut serve = exporting(serve(&upstream), "grpc", address).env(variable, value).start();
+        refused(&mut BackupServiceClient::new(channel(serve.address()).await)).await;
+        serve.signal("TERM");
+        assert_eq!(serve.wait().code, Some(0), "{variable}");
+        assert!(collector.spans_so_far().is_empty(), "{variable}");
+    }
+}
+
+/// How long a call takes that is answered without OCI.
+async fn refused(caller: &mut BackupServiceClient<Channel>) -> Duration {
+    let request = pb::CreateVolumeBackupRequest { volume_id: "none".to_owned(), ..Default::default() };
+    let began = Instant::now();
+    let refused = caller.create_volume_backup(request).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{refused:?}");
+    began.elapsed()
+}
+
+/// A collector that is not there, and one that takes connections and says nothing: of a hundred calls the slowest takes at
+/// most 5 ms more than without exports, asked in turn in one run. One round without others' help is enough.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exporter_that_is_down_slows_no_call_and_holds_up_no_end() {
+    let silent = TcpListener::bind(any_port()).await.unwrap();
+    let silent = silent.local_addr().map(|address| (address, silent)).unwrap();
+    let nobody = std::net::TcpListener::bind(any_port()).unwrap().local_addr().unwrap();
+    let upstream = Upstream::start().await;
+    let mut plain = serve(&upstream).start();
+    let mut without = BackupServiceClient::new(channel(plain.address()).await);
+    for (protocol, collector) in
+        [("grpc", nobody), ("http/protobuf", nobody), ("grpc", silent.0), ("http/protobuf", silent.0)]
+    {
+        let program = exporting(serve(&upstream), protocol, collector).env("OTEL_BSP_MAX_QUEUE_SIZE", "64");
+        let program = program.env("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "64");
+        let mut down = program.start();
+        let mut with = BackupServiceClient::new(channel(down.address()).await);
+        let mut rounds = Vec::new();
+        loop {
+            let (mut slowest, mut usual) = (Vec::new(), Vec::new());
+            for _ in 0..200 {
+                usual.push(refused(&mut without).await);
+                slowest.push(refused(&mut with).await);
+            }
+            usual.sort();
+            slowest.sort();
+            rounds.push((slowest[198], usual[198]));
+            if slowest[198] <= usual[198] + Duration::from_millis(5) {
+                break;
+            }
+            assert!(rounds.len() < 10, "{protocol}, with and without: {rounds:?}");
+        }
+        down.signal("TERM");
+        let ending = Instant::now();
+        assert_eq!(down.wait().code, Some(0));
+        assert!(ending.elapsed() < Duration::from_secs(4), "{protocol}: {:?}", ending.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variable_of_opentelemetry_that_is_wrong_ends_the_start_with_one_line() {
+    let upstream = Upstream::start().await;
+    for (name, value, words) in [
+        ("OTEL_SDK_DISABLED", "yes", "true or false"),
+        ("OTEL_TRACES_EXPORTER", "jaeger", "otlp or none"),
+        ("OTEL_TRACES_EXPORTER", "otlp,console", "otlp or none"),
+        ("OTEL_METRICS_EXPORTER", "statsd", "otlp, prometheus or none"),
+        ("OTEL_LOGS_EXPORTER", "otlp", "none is expected"),
+        ("OTEL_PROPAGATORS", "b3", "tracecontext"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317", "http://collector:4317"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json", "grpc or http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "whole number"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip", "none"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "secret-canary", "name=value"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/ca.pem", "/nowhere/ca.pem"),
+        ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/nowhere/key.pem", "/nowhere/key.pem"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "x", "name=value"),
+        ("OTEL_TRACES_SAMPLER", "sometimes", "always_on"),
+        ("OTEL_TRACES_SAMPLER_ARG", "2", "0 to 1"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "many", "whole number"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "0", "whole number"),
+    ] {
+        let ended = serve(&upstream).env(name, value).run();
+        let line = ended.refusal(2);
+        assert!(line.starts_with(&format!("{name}: ")) && line.contains(words), "{name}={value}: {line}");
+        assert!(!line.contains("canary"), "headers hold secrets: {line}");
+    }
+}
