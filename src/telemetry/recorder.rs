@@ -29,7 +29,6 @@ pub struct Recorder(Arc<Instruments>);
 
 struct Instruments {
     tracing: Tracing,
-    /// Ends with the last clone.
     provider: SdkMeterProvider,
     page: Registry,
     meter: Meter,
@@ -42,6 +41,13 @@ struct Instruments {
     breaker_refusals: Counter<u64>,
     signing: Histogram<f64>,
     signing_wait: Histogram<f64>,
+}
+
+impl Drop for Instruments {
+    /// A provider that is dropped before its end tells everybody so in the log.
+    fn drop(&mut self) {
+        let _ = self.provider.shutdown();
+    }
 }
 
 /// Why nothing is recorded.
