@@ -450,7 +450,7 @@ impl<O: Operation> retry::Exchange for Exchange<O> {
     async fn attempt(&self) -> Result<Self::Answer, Failure> {
         let caller = &self.client.caller;
         let (request, id) = (&self.request, &self.call.request_id);
-        let before = self.progress().attempts.saturating_sub(1);
+        let before = self.progress().attempts;
         let method = self.request.method.as_str();
         let trace = caller.recorder.attempt(&self.call.trace, O::NAME, method, before);
         let mut result = match caller.prepare(request, id, trace).await {

@@ -13,11 +13,8 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 #[must_use]
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let wait = match text.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
-        // More seconds than anybody counts.
-        Err(_overflow) if is_number => LONGEST,
         Err(_not_seconds) => {
             let until = httpdate::parse_http_date(text).ok()?;
             let sent = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;

@@ -91,7 +91,7 @@ async fn of_thirty_seconds() {
 fn gateway(upstream: &Upstream, attempt: Duration) -> (Running, u32) {
     let wait = r#"touch "$HOME/there"; until [ -e "$HOME/wired" ]; do sleep 0.02; done; exec "$0" "$@""#;
     let arguments = format!(
-        "serve --listen 10.77.0.4:0 --admin-listen 127.0.0.1:0 --attempt-timeout {}ms",
+        "serve --plaintext --listen 10.77.0.4:0 --admin-listen 127.0.0.1:0 --attempt-timeout {}ms",
         attempt.as_millis()
     );
     let program = program_within(&format!(r#"exec unshare --net sh -c '{wait}' "$0" "$@""#), &arguments);

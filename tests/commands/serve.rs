@@ -125,7 +125,7 @@ async fn a_second_signal_ends_at_once() {
     assert!(
         ended
             .stderr
-            .contains("\noci-backup-gateway: asked to end a second time: calls in flight were cut off\n")
+            .contains("\noci-backup-gateway: asked to end a second time, before the end of the drain\n")
     );
     assert!(caller.await.unwrap().is_err());
 }
