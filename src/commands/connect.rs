@@ -1,6 +1,7 @@
 //! From settings to a client that can call OCI.
 
 use super::Failure;
+#[cfg(feature = "sandbox")]
 use super::sign_in::Beside;
 use super::sign_in::Notes;
 use super::sign_in::SignedIn;
