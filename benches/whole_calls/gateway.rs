@@ -86,6 +86,11 @@ impl Gateway {
         processor::of_process(self.process.id())
     }
 
+    /// Keeps it on one processor from now on.
+    pub(crate) fn keep(&self, on: usize) -> Outcome<()> {
+        processor::keep_process(self.process.id(), on)
+    }
+
     /// The resident memory, in bytes.
     pub(crate) fn resident(&self) -> Outcome<u64> {
         processor::resident(self.process.id())

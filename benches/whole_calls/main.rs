@@ -8,7 +8,6 @@
 //! JSON into a pipe that is read. Callers and an upstream that answers at once live in this process. The
 //! upstream speaks plain HTTP.
 
-mod awake;
 mod callers;
 mod cost;
 mod figures;

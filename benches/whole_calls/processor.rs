@@ -1,6 +1,10 @@
-//! Processor time and memory, as the kernel counts them.
+//! Processors, their time and memory, as the kernel counts them.
 
 use crate::Outcome;
+use rustix::process::Pid;
+use rustix::thread::CpuSet;
+use rustix::thread::sched_getaffinity;
+use rustix::thread::sched_setaffinity;
 use std::fs;
 use std::time::Duration;
 
@@ -40,4 +44,30 @@ pub(crate) fn resident(pid: u32) -> Outcome<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
     let kibibytes: u64 = line.trim().trim_end_matches("kB").trim_end().parse()?;
     Ok(kibibytes * 1024)
+}
+
+/// The processors that this process may use, by number.
+pub(crate) fn all() -> Outcome<Vec<usize>> {
+    let allowed = sched_getaffinity(None)?;
+    Ok((0..CpuSet::MAX_CPU).filter(|processor| allowed.is_set(*processor)).collect())
+}
+
+/// Keeps the calling thread on one processor.
+pub(crate) fn keep_this_thread(on: usize) -> Outcome<()> {
+    Ok(sched_setaffinity(None, &only(on))?)
+}
+
+/// Keeps every thread that a process has now on one processor.
+pub(crate) fn keep_process(pid: u32, on: usize) -> Outcome<()> {
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let thread = thread?.file_name().into_string().map_err(|_name| "a thread without a number")?;
+        sched_setaffinity(Pid::from_raw(thread.parse()?), &only(on))?;
+    }
+    Ok(())
+}
+
+fn only(processor: usize) -> CpuSet {
+    let mut one = CpuSet::new();
+    one.set(processor);
+    one
 }
