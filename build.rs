@@ -37,6 +37,7 @@ fn compile_proto() -> Outcome<()> {
     tonic_prost_build::configure()
         // Ordered, so that one message always has the same bytes: a repeated call must not differ.
         .btree_map(".")
+        .codec_path("crate::pb::codec::Codec")
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

@@ -26,6 +26,9 @@ use tokio::sync::Notify;
 /// The path of an RPC that does not exist is its caller's, of any length; none that does is half as long.
 const LONGEST_METHOD: usize = 128;
 
+/// So many calls may end before there is more room to be made for them.
+const ROOM: usize = 64;
+
 /// Lines to be written, and what takes note of calls. Clones are one; the last one writes what is left.
 #[derive(Clone, Default)]
 pub(super) struct Journal {
@@ -168,8 +171,14 @@ impl Drop for Entry {
 
 impl Lines {
     fn write(&self) {
-        let ended = std::mem::take(&mut *self.ended());
-        ended.into_iter().for_each(|(call, end)| log(&call, &end));
+        let mut ended = std::mem::take(&mut *self.ended());
+        ended.drain(..).for_each(|(call, end)| log(&call, &end));
+        // The room is kept for those who end next, if they are not many.
+        ended.shrink_to(ROOM);
+        let mut since = self.ended();
+        if since.is_empty() {
+            *since = ended;
+        }
     }
 
     fn ended(&self) -> MutexGuard<'_, Vec<(Call, End)>> {

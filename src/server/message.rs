@@ -1,6 +1,6 @@
 //! The one message of a call, read whole before anything is done for it. What can be refused by its first bytes is.
 
-use super::MAX_MESSAGE;
+use super::services::MAX_MESSAGE;
 use crate::pb;
 use crate::rpc::status::Refusal;
 use axum::body::HttpBody;

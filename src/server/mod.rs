@@ -12,6 +12,7 @@ mod layers;
 mod message;
 mod readiness;
 mod seldom;
+mod services;
 mod serving;
 mod shutdown;
 pub mod tls;
@@ -21,16 +22,13 @@ pub use shutdown::Drained;
 
 use crate::credentials::ProvideCredentials;
 use crate::oci;
-use crate::pb;
-use crate::pb::backup_service_server::BackupServiceServer;
-use crate::rpc;
 use accept::Incoming;
 use connection::Patience;
 use figures::Figures;
 use journal::Journal;
-use layers::Around;
 use layers::Entrance;
 use readiness::Readiness;
+use services::Services;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,12 +37,6 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::body::Body;
-use tonic::service::Routes;
-use tower::ServiceExt;
-
-/// The longest request message; the largest valid one is a few KiB.
-const MAX_MESSAGE: usize = 64 * 1024;
 
 /// How long a connection may take to begin with HTTP/2's own words.
 pub const FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(10);
@@ -154,17 +146,17 @@ impl Server {
             tls: config.tls.clone(),
         };
         let figures = figures.shown_by(&recorder);
-        let routes = routes(client.clone(), config.deadlines, entrance).add_service(health.clone());
-        let routes = reflected(routes, config.reflection)?;
+        let services =
+            Services::all(client.clone(), config.deadlines, entrance, health.clone(), config.reflection)?;
         let (stop_accepting, cut_connections) = (CancellationToken::new(), CancellationToken::new());
         let doors = Doors { config: &config, cut: &cut_connections };
-        let grpc = tokio::spawn(doors.serve(listener, config.tls.clone(), routes, stop_accepting.clone()));
+        let grpc = tokio::spawn(doors.serve(listener, config.tls.clone(), services, stop_accepting.clone()));
         let admin = admin::serve(admin_listener, readiness.clone(), recorder, cut_connections.clone());
         let mut beside = vec![tokio::spawn(admin), tokio::spawn(journal.clone().keep())];
         beside.extend(health_listener.map(|(listener, _address)| {
             // To the end, so that it says that the process is on its way out.
-            let routes = Routes::new(health);
-            tokio::spawn(doors.serve(listener, None, routes, cut_connections.clone()))
+            let services = Services::beside(health);
+            tokio::spawn(doors.serve(listener, None, services, cut_connections.clone()))
         }));
         let mut background = vec![tokio::spawn(readiness.clone().follow(client, credentials))];
         background.extend(config.tls.clone().map(|tls| tokio::spawn(tls.keep())));
@@ -222,7 +214,7 @@ impl Doors<'_> {
         &self,
         listener: TcpListener,
         tls: Option<Tls>,
-        routes: Routes,
+        services: Services,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + use<> {
         let Config { max_connections, first_bytes_timeout, max_connection_age, deadlines, .. } = *self.config;
@@ -230,10 +222,7 @@ impl Doors<'_> {
         let terms = accept::Terms { connections: max_connections, patience };
         let incoming = Incoming::new(listener, terms, self.cut.clone());
         let farewell = deadlines.max + GRACE;
-        serving::serve(
-            incoming,
-            serving::Terms { routes: routes.prepare(), tls, age: max_connection_age, farewell, stop },
-        )
+        serving::serve(incoming, serving::Terms { services, tls, age: max_connection_age, farewell, stop })
     }
 }
 
@@ -242,30 +231,4 @@ async fn listen(setting: &'static str, address: SocketAddr) -> Result<(TcpListen
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
-}
-
-/// The service, which also answers for what does not exist.
-fn routes(client: oci::Client, deadlines: deadline::Config, entrance: Entrance) -> Routes {
-    let service = BackupServiceServer::new(rpc::Gateway::new(client)).max_decoding_message_size(MAX_MESSAGE);
-    let service = Around::new(service, deadlines, entrance);
-    let anything =
-        service.clone().map_request(|request: http::Request<axum::body::Body>| request.map(Body::new));
-    Routes::new(service).into_axum_router().fallback_service(anything).into()
-}
-
-fn reflected(routes: Routes, reflection: Reflection) -> Result<Routes, StartError> {
-    if reflection == Reflection::Off {
-        return Ok(routes);
-    }
-    let builder = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            // For tools that show the details of errors.
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-    };
-    // Older clients ask v1alpha only.
-    let v1 = builder().build_v1().map_err(StartError::Reflection)?;
-    let v1alpha = builder().build_v1alpha().map_err(StartError::Reflection)?;
-    Ok(routes.add_service(v1).add_service(v1alpha))
 }

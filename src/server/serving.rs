@@ -3,6 +3,9 @@
 
 use super::accept::Incoming;
 use super::connection::Connection;
+use super::layers::Response;
+use super::services::Answer;
+use super::services::Services;
 use super::tls::Tls;
 use futures_util::TryFutureExt;
 use futures_util::future::Either;
@@ -24,8 +27,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::service::Routes;
-use tower::Service as TowerService;
 
 /// How long before its caller's certificate expires a connection is asked to go: whoever has a new one loses no call.
 const AHEAD: Duration = Duration::from_secs(10);
@@ -33,7 +34,7 @@ const AHEAD: Duration = Duration::from_secs(10);
 /// How connections are served.
 pub(super) struct Terms {
     /// What calls meet.
-    pub(super) routes: Routes,
+    pub(super) services: Services,
     /// Handshakes, if there are any.
     pub(super) tls: Option<Tls>,
     /// After this time, or one that is a tenth off, a connection is asked to go.
@@ -80,7 +81,7 @@ async fn attend(connection: Connection, terms: Arc<Terms>) {
     };
     let expires = caller.as_ref().map(|caller| caller.expires);
     let peer = Peer { address, caller: caller.map(|caller| caller.name) };
-    let calls = Calls { routes: terms.routes.clone(), peer: peer.clone(), expires };
+    let calls = Calls { services: terms.services.clone(), peer: peer.clone(), expires };
     let mut served = pin!(protocol().serve_connection(TokioIo::new(connection), calls));
     tokio::select! {
         ended = &mut served => return told(address, &ended),
@@ -140,17 +141,17 @@ async fn expiring(expires: Option<Instant>) {
 
 /// The calls of one connection.
 struct Calls {
-    routes: Routes,
+    services: Services,
     peer: Peer,
     expires: Option<Instant>,
 }
 
-type Answer = MapErr<<Routes as TowerService<http::Request<Body>>>::Future, fn(Infallible) -> h2::Error>;
+type Answered = MapErr<Answer, fn(Infallible) -> h2::Error>;
 
 impl Service<http::Request<Body>> for Calls {
-    type Response = http::Response<tonic::body::Body>;
+    type Response = Response;
     type Error = h2::Error;
-    type Future = Either<Answer, Ready<Result<Self::Response, h2::Error>>>;
+    type Future = Either<Answered, Ready<Result<Response, h2::Error>>>;
 
     fn call(&self, mut request: http::Request<Body>) -> Self::Future {
         // Who does not go when asked to is not served any longer. A stream that was refused has begun nothing, and gRPC's
@@ -159,7 +160,8 @@ impl Service<http::Request<Body>> for Calls {
             return Either::Right(ready(Err(h2::Reason::REFUSED_STREAM.into())));
         }
         request.extensions_mut().insert(self.peer.clone());
-        Either::Left(self.routes.clone().call(request).map_err(never as fn(Infallible) -> h2::Error))
+        let answer = self.services.call(request.map(tonic::body::Body::new));
+        Either::Left(answer.map_err(never as fn(Infallible) -> h2::Error))
     }
 }
 

@@ -1,5 +1,9 @@
-//! The generated code and its descriptor set. Never written by hand.
-#![allow(
+//! The contract: the code that is generated from it, its descriptor set, and how its messages are read and written.
+
+pub mod codec;
+
+/// Never written by hand.
+#[allow(
     warnings,
     clippy::all,
     clippy::allow_attributes,
@@ -7,8 +11,11 @@
     reason = "nobody writes or reads this code; which lints it trips is the generator's to change, so \
               that an `expect` would break the build when it trips fewer"
 )]
+mod generated {
+    tonic::include_proto!("ocibackup.v1");
+}
 
-tonic::include_proto!("ocibackup.v1");
+pub use generated::*;
 
 /// Every file of the contract with all that it imports, encoded as a `google.protobuf.FileDescriptorSet`:
 /// what server reflection serves.
