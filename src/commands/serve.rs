@@ -85,6 +85,7 @@ pub(super) fn config(listen: &Listen, given: &Given) -> Result<server::Config, F
         max_in_flight: listen.max_in_flight,
         max_connections: listen.max_connections.unwrap_or_else(server::half_of_the_descriptors),
         first_bytes_timeout: server::FIRST_BYTES_TIMEOUT,
+        first_look: Some(server::FIRST_LOOK),
         max_connection_age: listen.max_connection_age,
         drain_timeout: listen.drain_timeout,
         reflection: if listen.no_reflection { Reflection::Off } else { Reflection::On },

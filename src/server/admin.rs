@@ -40,7 +40,9 @@ async fn readyz(readiness: Readiness) -> (StatusCode, String) {
     let state = readiness.state();
     let status = match state {
         State::Ready => StatusCode::OK,
-        State::Loading { .. } | State::Refused | State::Draining => StatusCode::SERVICE_UNAVAILABLE,
+        State::Loading { .. } | State::Asking | State::Refused | State::Draining => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     };
     (status, format!("{state}\n"))
 }

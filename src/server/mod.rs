@@ -41,6 +41,10 @@ use tokio_util::task::TaskTracker;
 /// How long a connection may take to begin with HTTP/2's own words.
 pub const FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long OCI's first opinion of a credential is waited for. Without one the gateway is ready: it has an honest answer
+/// for whoever calls while OCI is away.
+pub const FIRST_LOOK: Duration = Duration::from_secs(2);
+
 /// What is served, where, and for how long.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -60,6 +64,8 @@ pub struct Config {
     pub max_connections: usize,
     /// [`FIRST_BYTES_TIMEOUT`], but in tests.
     pub first_bytes_timeout: Duration,
+    /// [`FIRST_LOOK`], but in tests that count what OCI is asked.
+    pub first_look: Option<Duration>,
     /// After this time a connection is asked to make way for another, so that load spreads over replicas.
     pub max_connection_age: Duration,
     /// How long calls in flight may take to finish at the end.
@@ -158,7 +164,8 @@ impl Server {
             let services = Services::beside(health);
             tokio::spawn(doors.serve(listener, None, services, cut_connections.clone()))
         }));
-        let mut background = vec![tokio::spawn(readiness.clone().follow(client, credentials))];
+        let mut background =
+            vec![tokio::spawn(readiness.clone().follow(client, credentials, config.first_look))];
         background.extend(config.tls.clone().map(|tls| tokio::spawn(tls.keep())));
         let security = if config.tls.is_some() { "TLS" } else { "plaintext" };
         let health_address_told = health_address.map(tracing::field::display);

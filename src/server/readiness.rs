@@ -4,6 +4,7 @@ use crate::credentials::Credentials;
 use crate::credentials::ProvideCredentials;
 use crate::oci;
 use crate::oci::Standing;
+use crate::oci::deadline::Deadline;
 use crate::oci::probe::Knock;
 use crate::oci::probe::Probe;
 use crate::pb::backup_service_server::BackupServiceServer;
@@ -38,6 +39,8 @@ pub(super) enum State {
         /// What its source said last.
         said: Option<String>,
     },
+    /// There is a credential, of which OCI has not said anything yet.
+    Asking,
     /// Calls are served.
     Ready,
     /// OCI refuses the credential.
@@ -53,6 +56,7 @@ impl fmt::Display for State {
                 formatter.write_str("not ready: the credential has not loaded yet")
             }
             Self::Loading { said: Some(said) } => write!(formatter, "not ready: no credential: {said}"),
+            Self::Asking => formatter.write_str("not ready: OCI is asked whether it knows the credential"),
             Self::Ready => formatter.write_str("ready"),
             Self::Refused => formatter
                 .write_str("not ready: OCI refuses the gateway's credential (401); `check` says more"),
@@ -105,7 +109,9 @@ impl Readiness {
     async fn tell(&self) {
         let status = match self.state() {
             State::Ready => ServingStatus::Serving,
-            State::Loading { .. } | State::Refused | State::Draining => ServingStatus::NotServing,
+            State::Loading { .. } | State::Asking | State::Refused | State::Draining => {
+                ServingStatus::NotServing
+            }
         };
         for name in [SERVER, SERVICE] {
             self.health.set_service_status(name, status).await;
@@ -113,9 +119,16 @@ impl Readiness {
     }
 
     /// Follows the credential for the life of the process: whether there is one, and OCI's opinion of it.
-    pub(super) async fn follow(self, client: oci::Client, credentials: Arc<dyn ProvideCredentials>) {
+    /// For its first opinion of a credential it is given `first_look`.
+    pub(super) async fn follow(
+        self,
+        client: oci::Client,
+        credentials: Arc<dyn ProvideCredentials>,
+        first_look: Option<Duration>,
+    ) {
         let mut standing = client.standing();
         let mut refused: Option<Arc<Credentials>> = None;
+        let mut shown: Option<Arc<Credentials>> = None;
         loop {
             let held = match credentials.provide().await {
                 Ok(held) => held,
@@ -128,6 +141,14 @@ impl Readiness {
             if refused.as_ref().is_some_and(|refused| !Arc::ptr_eq(refused, &held)) {
                 client.forget_standing();
             }
+            // Whoever is rolled out with a credential that OCI does not know must not take the place of those that work.
+            let is_new = shown.as_ref().is_none_or(|shown| !Arc::ptr_eq(shown, &held));
+            let is_unknown = is_new && *standing.borrow() == Standing::Unknown;
+            if let Some(time) = first_look.filter(|_time| is_unknown) {
+                self.set(State::Asking).await;
+                probe(&client, &held, time).await;
+            }
+            shown = Some(Arc::clone(&held));
             let seen = *standing.borrow_and_update();
             refused = (seen == Standing::Refused).then(|| Arc::clone(&held));
             let (state, look_again) = match seen {
@@ -136,7 +157,7 @@ impl Readiness {
             };
             self.set(state).await;
             if seen == Standing::Refused {
-                probe(&client, &held).await;
+                probe(&client, &held, PROBE_AGAIN).await;
             }
             // Whoever changes OCI's opinion first, a probe or a call, ends the wait.
             if let Ok(Err(_gone)) = tokio::time::timeout(look_again, standing.changed()).await {
@@ -153,17 +174,19 @@ fn told(error: &dyn std::error::Error) -> String {
 }
 
 /// Asks OCI for something harmless; the answer shows in the client's standing.
-async fn probe(client: &oci::Client, held: &Credentials) {
+async fn probe(client: &oci::Client, held: &Credentials, within: Duration) {
+    let call = oci::Call { deadline: Deadline::after(within), ..oci::Call::default() };
     if let Some(tenancy) = &held.owner().tenancy {
         let probe = Probe { compartment_id: tenancy.clone() };
-        let _ = client.probe(probe, oci::Call::default()).await;
+        let _ = client.probe(probe, call).await;
     } else if let Ok(knock) = Knock::new() {
-        let _ = client.knock(knock, oci::Call::default()).await;
+        let _ = client.knock(knock, call).await;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::FIRST_LOOK;
     use super::*;
     use crate::clock::Clock;
     use crate::credentials;
@@ -200,6 +223,18 @@ mod tests {
             let answer =
                 http::Response::builder().status(status).body(Ok(Bytes::from_static(body.as_bytes())));
             Box::pin(async { Ok(answer.unwrap()) })
+        }
+    }
+
+    struct Silent;
+
+    impl HttpService for Silent {
+        fn send(
+            &self,
+            _request: http::Request<Bytes>,
+            _limits: Limits,
+        ) -> BoxFuture<'_, Result<transport::Response, transport::Error>> {
+            Box::pin(std::future::pending())
         }
     }
 
@@ -241,18 +276,25 @@ mod tests {
         failures: u32,
         refusals: u32,
     ) -> (watch::Receiver<State>, oci::Client) {
+        followed_by(tenancy, failures, Arc::new(Refusing(AtomicU32::new(refusals)))).await
+    }
+
+    async fn followed_by(
+        tenancy: Option<&str>,
+        failures: u32,
+        http: Arc<dyn HttpService>,
+    ) -> (watch::Receiver<State>, oci::Client) {
         let credentials = Arc::new(credential(tenancy));
         let credentials = Arc::new(Late { failures: AtomicU32::new(failures), credentials });
         let endpoint = Endpoint::parse(ENDPOINT).unwrap();
         let regions = Regions::new(Sources::default());
         let config = oci::Config::new(oci::Place::known(endpoint, ""), Duration::from_secs(5), regions);
-        let http = Arc::new(Refusing(AtomicU32::new(refusals)));
         let clock = Clock::system();
         let provider: Arc<dyn ProvideCredentials> = credentials;
         let client = oci::Client::new(config, http, Arc::clone(&provider), clock, oci::Mutations::new());
         let (readiness, _health) = Readiness::new().await;
         let state = readiness.state.subscribe();
-        tokio::spawn(readiness.follow(client.clone(), provider));
+        tokio::spawn(readiness.follow(client.clone(), provider, Some(FIRST_LOOK)));
         (state, client)
     }
 
@@ -268,18 +310,26 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn oci_is_asked_every_ten_seconds_whether_it_takes_a_refused_credential_again() {
-        // The one that shows it, and three probes: at once, after ten and after twenty seconds.
+        // The first look, and three probes: at once, after ten and after twenty seconds.
         for tenancy in [TENANCY, None] {
-            let (mut state, client) = followed(tenancy, 0, 4).await;
-            state.wait_for(|state| *state == State::Ready).await.unwrap();
-            probe(&client, &credential(tenancy)).await;
-            state.wait_for(|state| *state == State::Refused).await.unwrap();
+            let (mut state, _client) = followed(tenancy, 0, 4).await;
+            state.wait_for(|state| matches!(state, State::Refused | State::Ready)).await.unwrap();
+            assert_eq!(*state.borrow(), State::Refused, "a credential that OCI does not know was ready");
             let began = Instant::now();
             let ready = state.wait_for(|state| *state == State::Ready);
             let ready = tokio::time::timeout(Duration::from_secs(60), ready).await;
             assert!(ready.is_ok(), "{tenancy:?}: OCI is not asked");
             assert_eq!(began.elapsed().as_secs(), 30, "{tenancy:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_hears_nothing_from_oci_is_ready_after_two_seconds() {
+        let began = Instant::now();
+        let (mut state, _client) = followed_by(TENANCY, 0, Arc::new(Silent)).await;
+        state.wait_for(|state| *state == State::Asking).await.unwrap();
+        state.wait_for(|state| *state == State::Ready).await.unwrap();
+        assert_eq!(began.elapsed().as_secs_f64().round(), 2.0);
     }
 
     #[tokio::test]

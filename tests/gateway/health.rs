@@ -10,6 +10,8 @@ use oci_backup_gateway::credentials::ProvideCredentials;
 use oci_backup_gateway::credentials::Provided;
 use oci_backup_gateway::sandbox::Fault;
 use oci_backup_gateway::sandbox::FaultRule;
+use oci_backup_gateway::sandbox::Identity;
+use oci_backup_gateway::server;
 use oci_backup_gateway::transport::retry;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -166,6 +168,27 @@ async fn nothing_is_served_while_oci_refuses_the_credential() {
     rig.caller.clone().create_volume_backup(create()).await.expect("calls are tried all the same");
     assert_eq!(next(&mut watch).await, Serving);
     assert_eq!(probes.ready().await, ok("ready\n"));
+}
+
+#[tokio::test]
+async fn a_gateway_whose_credential_oci_does_not_know_never_says_that_it_serves() {
+    let asking = || server::Config { first_look: Some(server::FIRST_LOOK), ..Setup::default().server };
+    let rig = Rig::with(Setup { server: asking(), ..Setup::default() }).await;
+    let probes = Probes::of(&rig).await;
+    until(&mut probes.watch(SERVER).await, Serving).await;
+    let asked = rig.sandbox.ledger().attempts;
+    assert_eq!(asked.iter().map(|attempt| attempt.method.as_str()).collect::<Vec<_>>(), ["GET"]);
+
+    let identity = Identity::generate().unwrap();
+    let rig = Rig::with(Setup { server: asking(), identity, ..Setup::default() }).await;
+    let probes = Probes::of(&rig).await;
+    let told = "OCI refuses the gateway's credential (401); `check` says more";
+    let began = Instant::now();
+    while probes.ready().await != unavailable(told) {
+        assert_eq!(probes.check(SERVER).await.unwrap(), NotServing);
+        assert!(began.elapsed() < SOON, "{:?}", probes.ready().await);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 #[tokio::test]

@@ -110,6 +110,7 @@ impl Default for Setup {
                 max_in_flight: 1024,
                 max_connections: 1024,
                 first_bytes_timeout: server::FIRST_BYTES_TIMEOUT,
+                first_look: None,
                 max_connection_age: Duration::from_secs(900),
                 drain_timeout: Duration::from_secs(5),
                 reflection: server::Reflection::On,

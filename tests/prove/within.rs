@@ -82,6 +82,7 @@ fn serving() -> server::Config {
         max_in_flight: 1024,
         max_connections: 1024,
         first_bytes_timeout: server::FIRST_BYTES_TIMEOUT,
+        first_look: None,
         max_connection_age: 15 * minute,
         drain_timeout: Duration::from_secs(5),
         reflection: server::Reflection::Off,
