@@ -196,9 +196,9 @@ def play_a_story(stage, callers):
     time.sleep(25)
     stage.mend()
     time.sleep(35)
-    for _ in range(20):
+    for _ in range(40):
         callers.crowd()
-        time.sleep(1)
+        time.sleep(0.5)
     time.sleep(20)
 
 
@@ -239,7 +239,7 @@ def keep(prometheus, dashboard, path):
         if panel["type"] != "row"
     }
     with open(path, "w", encoding="utf-8") as file:
-        json.dump({"began": prometheus.began, "panels": panels}, file)
+        json.dump({"began": prometheus.began, "seconds": time.time() - prometheus.began, "panels": panels}, file)
 
 
 if __name__ == "__main__":

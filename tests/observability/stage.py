@@ -28,8 +28,9 @@ FAULTS = {
     "giant": {"wire": {"giant_body": {"bytes": 300_000}}},
     "reset": {"wire": {"reset": {"at": "after_commit"}}},
     "late": {"stall": {"at": "before_commit", "ms": 2_000}},
-    "slow": {"stall": {"at": "before_commit", "ms": 600}},
 }
+# Calls of a crowd stay for a while.
+CROWD = {f"crowd-{one}": {"stall": {"at": "before_commit", "ms": 700}} for one in range(24)}
 # Attempts take at most a second here, so this is over before one of them is.
 IMPATIENT = 0.6
 
@@ -108,8 +109,7 @@ class Stage(contextlib.ExitStack):
         wait(lambda: told("variables"), "the sandbox")
         self.one, self.admin["one"], upstream = told("gateway"), told("admin"), told("OCI")
         self.control = told("control")
-        for token, fault in FAULTS.items():
-            self.inject(fault, retry_token=token, times="forever")
+        self.inject_by_token()
 
         key, certificate = f"{self.work}/tls.key", f"{self.work}/tls.crt"
         subprocess.run(
@@ -127,6 +127,10 @@ class Stage(contextlib.ExitStack):
             self.authority = file.read()
         return self
 
+    def inject_by_token(self):
+        for token, fault in {**FAULTS, **CROWD}.items():
+            self.inject(fault, retry_token=token, times="forever")
+
     def inject(self, fault, **which):
         fetch(f"http://{self.control}/sandbox/faults", fault=fault, **which)
 
@@ -135,8 +139,7 @@ class Stage(contextlib.ExitStack):
         urllib.request.urlopen(
             urllib.request.Request(f"http://{self.control}/sandbox/faults", method="DELETE"), timeout=10
         ).close()
-        for token, fault in FAULTS.items():
-            self.inject(fault, retry_token=token, times="forever")
+        self.inject_by_token()
 
     def page(self, name):
         return fetch(f"http://{self.admin[name]}/metrics")
@@ -169,8 +172,8 @@ class Callers:
 
     def crowd(self):
         """More calls at a time than there is room for."""
-        for _ in range(40):
-            self.pool.submit(self.call, self.one, "slow")
+        for token in CROWD:
+            self.pool.submit(self.call, self.one, token)
 
     def steadily(self):
         turn = 0
