@@ -8,7 +8,7 @@ default:
     @just --list --unsorted
 
 # All that CI checks, in its order.
-ci: fmt lint test unshared docs slim proto deny sandbox clients sign-in
+ci: fmt lint test unshared docs slim proto deny sandbox observability clients sign-in
 
 # Is everything formatted? (`cargo fmt` mends it.)
 fmt:
@@ -53,6 +53,10 @@ deny:
 # The gateway in front of an embedded OCI: one backup of each kind.
 sandbox:
     cargo run -- sandbox --once --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0
+
+# A real Prometheus in front of gateways under faults: every query of dashboard and rules has data. `--draw FILE` draws it.
+observability *ARGS:
+    tests/observability/run {{ ARGS }}
 
 # The gateway through the eyes of clients in other languages.
 clients:
