@@ -101,7 +101,11 @@ impl Readiness {
             changes
         });
         if changed {
-            tracing::info!(state = %self.state(), "readiness");
+            match self.state() {
+                // Over in a moment, and nothing that anybody has to know.
+                State::Asking => tracing::debug!(state = %State::Asking, "readiness"),
+                state => tracing::info!(%state, "readiness"),
+            }
             self.tell().await;
         }
     }

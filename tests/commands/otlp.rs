@@ -48,13 +48,19 @@ async fn busy_at_first() -> (String, JoinHandle<Vec<String>>) {
     let serving = tokio::spawn(async move {
         let mut heads = Vec::new();
         for (status, body) in answers {
-            let (mut stream, _peer) = listener.accept().await.unwrap();
-            let (mut raw, mut buffer) = (Vec::new(), [0; 4096]);
-            while !raw.ends_with(b"}") {
-                let count = stream.read(&mut buffer).await.unwrap();
-                assert!(count > 0, "the request ended early");
-                raw.extend_from_slice(&buffer[..count]);
-            }
+            let (mut stream, raw) = loop {
+                let (mut stream, _peer) = listener.accept().await.unwrap();
+                let (mut raw, mut buffer) = (Vec::new(), [0; 4096]);
+                // Readiness asks without a body, and learns nothing here.
+                while !raw.ends_with(b"}") && !raw.starts_with(b"GET ") {
+                    let count = stream.read(&mut buffer).await.unwrap();
+                    assert!(count > 0, "the request ended early");
+                    raw.extend_from_slice(&buffer[..count]);
+                }
+                if raw.ends_with(b"}") {
+                    break (stream, raw);
+                }
+            };
             let (length, head) =
                 (body.to_string().len(), "content-type: application/json\r\nconnection: close");
             let answer = format!("HTTP/1.1 {status} X\r\n{head}\r\ncontent-length: {length}\r\n\r\n{body}");
