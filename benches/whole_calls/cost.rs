@@ -36,7 +36,7 @@ pub(crate) async fn measure(setting: &Setting) -> Outcome<Vec<Figure>> {
     let callers = Callers::connect(&gateway, CALLERS, CONNECTIONS).await?;
     callers.call_for(setting.round / 2).await?;
     let Quietest { rounds, others } =
-        Quietest::of(setting.rounds, &gateway, || round(setting, &gateway, &callers)).await?;
+        Quietest::of(setting.rounds, &[&gateway], || round(setting, &gateway, &callers)).await?;
     let mut health = health_under_load(&gateway, &callers, setting.round).await?;
     let each = |figure: fn(&Round) -> f64| rounds.iter().map(figure).collect::<Vec<_>>();
     let mut ratios = each(|round| round.call / round.signature);

@@ -35,6 +35,16 @@ impl Gateway {
 
     /// The same with more arguments.
     pub(crate) fn start_with(config_file: &Path, upstream: SocketAddr, more: &[&str]) -> Outcome<Self> {
+        Self::start_as(config_file, upstream, more, &[])
+    }
+
+    /// The same with variables.
+    pub(crate) fn start_as(
+        config_file: &Path,
+        upstream: SocketAddr,
+        more: &[&str],
+        variables: &[(&str, String)],
+    ) -> Outcome<Self> {
         let mut process = Command::new(env!("CARGO_BIN_EXE_oci-backup-gateway"))
             .arg("serve")
             .arg("--config-file")
@@ -42,6 +52,7 @@ impl Gateway {
             .args(["--endpoint", &format!("http://{upstream}")])
             .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json"])
             .args(more)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stderr(Stdio::piped())
             .spawn()?;
         let log = process.stderr.take().map(BufReader::new);

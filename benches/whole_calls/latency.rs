@@ -51,7 +51,7 @@ pub(crate) async fn measure(setting: &Setting) -> Outcome<Vec<Figure>> {
     };
     round(WARM_UP)?;
     let calls = setting.latencies / setting.rounds;
-    let rounds = Quietest::of(setting.rounds, &gateway, || std::future::ready(round(calls))).await?;
+    let rounds = Quietest::of(setting.rounds, &[&gateway], || std::future::ready(round(calls))).await?;
     Ok(figures(rounds).into())
 }
 

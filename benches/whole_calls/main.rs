@@ -2,7 +2,7 @@
 //! much memory it takes. Exits 1 when a promise of `SPECIFICATION.md` is not kept.
 //!
 //! `cargo bench --bench whole_calls`, or with `-- --quick` for a first impression, or with the parts that
-//! matter: `-- start memory latency cost storm`; `-- soak`, which takes its time, has to be named.
+//! matter: `-- start memory latency cost tracing storm`; `-- soak`, which takes its time, has to be named.
 //!
 //! The gateway is a process of its own, so that its processor time and memory are its own; its log goes as
 //! JSON into a pipe that is read. Callers and an upstream that answers at once live in this process. The
@@ -21,6 +21,7 @@ mod signer;
 mod soak;
 mod start;
 mod storm;
+mod tracing;
 mod upstream;
 mod wire;
 
@@ -82,6 +83,9 @@ async fn run() -> Outcome<ExitCode> {
     }
     if asked("cost") {
         kept &= show(&cost::measure(&setting).await?)?;
+    }
+    if asked("tracing") {
+        kept &= show(&tracing::measure(&setting).await?)?;
     }
     if asked("storm") {
         kept &= show(&storm::measure(&setting).await?)?;

@@ -23,16 +23,20 @@ pub(crate) struct Quietest<T> {
 
 impl<T> Quietest<T> {
     /// Makes rounds until `enough` of them were quiet, or patience ends; then the quietest count.
-    pub(crate) async fn of<F>(enough: usize, gateway: &Gateway, mut round: impl FnMut() -> F) -> Outcome<Self>
+    pub(crate) async fn of<F>(
+        enough: usize,
+        gateways: &[&Gateway],
+        mut round: impl FnMut() -> F,
+    ) -> Outcome<Self>
     where
         F: Future<Output = Outcome<T>>,
     {
         let mut tried: Vec<(f64, T)> = Vec::new();
         let quiet = |tried: &[(f64, T)]| tried.iter().filter(|(others, _)| *others <= OTHERS_AT_MOST).count();
         while quiet(&tried) < enough && tried.len() < enough * PATIENCE {
-            let before = Usage::now(gateway)?;
+            let before = Usage::now(gateways)?;
             let result = round().await?;
-            tried.push((before.others_since(gateway)?, result));
+            tried.push((before.others_since(gateways)?, result));
         }
         tried.sort_by(|(one, _), (other, _)| one.total_cmp(other));
         tried.truncate(enough);
@@ -48,14 +52,16 @@ struct Usage {
 }
 
 impl Usage {
-    fn now(gateway: &Gateway) -> Outcome<Self> {
-        let ours = gateway.processor_time()? + processor::of_process(std::process::id())?;
+    fn now(gateways: &[&Gateway]) -> Outcome<Self> {
+        let own = processor::of_process(std::process::id());
+        let ours =
+            gateways.iter().map(|gateway| gateway.processor_time()).chain([own]).sum::<Outcome<_>>()?;
         Ok(Self { at: Instant::now(), machine: processor::of_machine()?, ours })
     }
 
-    /// The share of the machine that neither the gateway nor this process took.
-    fn others_since(&self, gateway: &Gateway) -> Outcome<f64> {
-        let now = Self::now(gateway)?;
+    /// The share of the machine that neither the gateways nor this process took.
+    fn others_since(&self, gateways: &[&Gateway]) -> Outcome<f64> {
+        let now = Self::now(gateways)?;
         let others = (now.machine - self.machine).saturating_sub(now.ours - self.ours);
         let cores = u32::try_from(thread::available_parallelism()?.get())?;
         Ok(others.as_secs_f64() / (now.at - self.at).as_secs_f64() / f64::from(cores))
