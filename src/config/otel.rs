@@ -4,6 +4,7 @@
 use super::Problem;
 use super::environment::text;
 use super::file;
+use crate::telemetry::Export;
 use crate::telemetry::Exports;
 use crate::telemetry::Propagation;
 use crate::telemetry::Protocol;
@@ -23,25 +24,23 @@ pub fn exports() -> Result<Exports, Problem> {
             return Err(Problem::with(name, format_args!("{}; {expected}", shown(name, &value))));
         }
     }
-    // Refused rather than left out in silence.
-    if text("OTEL_LOGS_EXPORTER")?.is_some_and(|exporter| exporter.trim() != "none") {
-        return Err(Problem::with("OTEL_LOGS_EXPORTER", "logs go to standard error only; none is expected"));
-    }
     Ok(Exports {
         traces: exported("TRACES")?,
         metrics: exported("METRICS")?,
+        logs: exported("LOGS")?,
         propagation: propagation()?,
-        tls: tls()?,
     })
 }
 
-/// Whether a signal goes out by OTLP. `/metrics` is there whatever is said here.
-fn exported(signal: &str) -> Result<Option<Protocol>, Problem> {
+/// Whether a signal goes out by OTLP. `/metrics` and the log on standard error are there whatever is said here.
+fn exported(signal: &str) -> Result<Option<Export>, Problem> {
+    // Wrong values are told where they are not needed, too.
+    let export = export(signal)?;
     let name = format!("OTEL_{signal}_EXPORTER");
     let Some(exporters) = text(&name)? else {
         let endpoint = text(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"))?;
         let is_asked = endpoint.is_some() || text("OTEL_EXPORTER_OTLP_ENDPOINT")?.is_some();
-        return if is_asked { protocol_of(signal).map(Some) } else { Ok(None) };
+        return Ok(is_asked.then_some(export));
     };
     let mut is_exported = false;
     for exporter in exporters.split(',').map(str::trim) {
@@ -55,13 +54,22 @@ fn exported(signal: &str) -> Result<Option<Protocol>, Problem> {
             }
         }
     }
-    if is_exported { protocol_of(signal).map(Some) } else { Ok(None) }
+    Ok(is_exported.then_some(export))
 }
 
-fn protocol_of(signal: &str) -> Result<Protocol, Problem> {
-    let own = text(&format!("OTEL_EXPORTER_OTLP_{signal}_PROTOCOL"))?;
-    let all = text("OTEL_EXPORTER_OTLP_PROTOCOL")?;
-    Ok(if own.or(all).as_deref() == Some("grpc") { Protocol::Grpc } else { Protocol::Http })
+fn export(signal: &str) -> Result<Export, Problem> {
+    let (_name, protocol) = setting(signal, "PROTOCOL")?;
+    let protocol = if protocol.as_deref() == Some("grpc") { Protocol::Grpc } else { Protocol::Http };
+    Ok(Export { protocol, tls: tls(signal)? })
+}
+
+/// A signal's own value, or the one for all, and the variable that has it.
+fn setting(signal: &str, what: &str) -> Result<(String, Option<String>), Problem> {
+    let (own, all) = (format!("OTEL_EXPORTER_OTLP_{signal}_{what}"), format!("OTEL_EXPORTER_OTLP_{what}"));
+    match text(&own)? {
+        Some(value) => Ok((own, Some(value))),
+        None => text(&all).map(|value| (all, value)),
+    }
 }
 
 /// `tracecontext` is W3C's; `baggage` is read by nobody here and never sent on.
@@ -82,28 +90,27 @@ fn propagation() -> Result<Propagation, Problem> {
     Ok(propagation)
 }
 
-fn tls() -> Result<Tls, Problem> {
-    let authorities = pem("OTEL_EXPORTER_OTLP_CERTIFICATE")?;
-    let certificate = pem("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE")?;
-    let key = pem("OTEL_EXPORTER_OTLP_CLIENT_KEY")?;
+fn tls(signal: &str) -> Result<Tls, Problem> {
+    let (_name, authorities) = pem(signal, "CERTIFICATE")?;
+    let (certificate_name, certificate) = pem(signal, "CLIENT_CERTIFICATE")?;
+    let (key_name, key) = pem(signal, "CLIENT_KEY")?;
     let identity = match (certificate, key) {
         (Some(certificate), Some(key)) => Some((certificate, key)),
         (None, None) => None,
         (Some(_), None) | (None, Some(_)) => {
-            let problem =
-                "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and OTEL_EXPORTER_OTLP_CLIENT_KEY go together";
-            return Err(Problem(problem.to_owned()));
+            return Err(Problem(format!("{certificate_name} and {key_name} go together")));
         }
     };
     Ok(Tls { authorities, identity })
 }
 
-fn pem(name: &str) -> Result<Option<Vec<u8>>, Problem> {
-    let Some(path) = text(name)? else { return Ok(None) };
-    let problem = |problem: &dyn std::fmt::Display| Problem::with(name, format_args!("{path}: {problem}"));
+fn pem(signal: &str, what: &str) -> Result<(String, Option<Vec<u8>>), Problem> {
+    let (name, path) = setting(signal, what)?;
+    let Some(path) = path else { return Ok((name, None)) };
+    let problem = |problem: &dyn std::fmt::Display| Problem::with(&name, format_args!("{path}: {problem}"));
     let pem = file::read(Path::new(&path)).map_err(|error| problem(&error))?;
     let is_pem = pem.windows(11).any(|word| word == b"-----BEGIN ");
-    is_pem.then_some(Some(pem)).ok_or_else(|| problem(&"PEM is expected"))
+    if is_pem { Ok((name, Some(pem))) } else { Err(problem(&"PEM is expected")) }
 }
 
 fn switch(name: &str) -> Result<bool, Problem> {

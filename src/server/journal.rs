@@ -196,6 +196,7 @@ fn log(call: &Call, end: &End) {
     let own = call.request_id.as_str();
     let request_id = end.request_id.as_deref().unwrap_or(own);
     let (trace_id, span_id) = call.trace.ids().unzip();
+    let _within = call.trace.enter();
     tracing::info!(
         method = call.method,
         code = end.code,

@@ -1,6 +1,7 @@
 //! Exports by OpenTelemetry's protocol, for who asked for them. Each signal has a queue and a thread of the SDK's, and gRPC a
 //! runtime of its own besides: the thread that serves only leaves what it has, and what there is no room for is dropped.
 
+use super::forward;
 use super::recorder::Recorder;
 use super::recorder::Unrecordable;
 use super::trace::Propagation;
@@ -9,11 +10,13 @@ use ::reqwest as http_client;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::ExporterBuildError;
+use opentelemetry_otlp::LogExporter;
 use opentelemetry_otlp::MetricExporter;
 use opentelemetry_otlp::SpanExporter;
 use opentelemetry_otlp::WithHttpConfig;
 use opentelemetry_otlp::WithTonicConfig;
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::PeriodicReader;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -34,11 +37,20 @@ const LAST_EXPORT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Default)]
 pub struct Exports {
     /// Spans.
-    pub traces: Option<Protocol>,
+    pub traces: Option<Export>,
     /// What `/metrics` shows, pushed.
-    pub metrics: Option<Protocol>,
+    pub metrics: Option<Export>,
+    /// The gateway's own lines of the log, which go to standard error all the same.
+    pub logs: Option<Export>,
     /// Whether traces go on across processes.
     pub propagation: Propagation,
+}
+
+/// How one signal is exported.
+#[derive(Debug, Clone)]
+pub struct Export {
+    /// How OTLP is spoken.
+    pub protocol: Protocol,
     /// Whom to trust and who we are.
     pub tls: Tls,
 }
@@ -90,6 +102,7 @@ impl From<ExporterBuildError> for Unexportable {
 /// What exports, until [`Exporting::end`].
 pub struct Exporting {
     traces: Option<SdkTracerProvider>,
+    logs: Option<SdkLoggerProvider>,
     recorder: Recorder,
     /// Its end is that of the runtime.
     _runtime: Option<oneshot::Sender<()>>,
@@ -99,20 +112,26 @@ impl Exporting {
     /// Exports what is asked for from now on. Not to be called from within a runtime: the HTTP client blocks.
     pub fn start(exports: &Exports) -> Result<Self, Unexportable> {
         let resource = resource();
-        let is_asked = |protocol| [exports.traces, exports.metrics].contains(&Some(protocol));
-        let grpc = if is_asked(Protocol::Grpc) { Some(start_runtime()?) } else { None };
+        let asked = [&exports.traces, &exports.metrics, &exports.logs];
+        let is_grpc = asked.into_iter().flatten().any(|export| export.protocol == Protocol::Grpc);
+        let grpc = if is_grpc { Some(start_runtime()?) } else { None };
         let handle = grpc.as_ref().map(|(handle, _)| handle);
-        let traces = exports.traces.map(|protocol| spans(protocol, handle, &exports.tls)).transpose()?;
+        let traces = exports.traces.as_ref().map(|export| spans(export, handle)).transpose()?;
         let traces = traces.map(|exporter| {
             SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource.clone()).build()
         });
-        let metrics = exports.metrics.map(|protocol| metrics(protocol, handle, &exports.tls)).transpose()?;
+        let logs = exports.logs.as_ref().map(|export| lines(export, handle)).transpose()?;
+        let logs = logs.map(|exporter| {
+            SdkLoggerProvider::builder().with_batch_exporter(exporter).with_resource(resource.clone()).build()
+        });
+        logs.iter().for_each(forward::to);
+        let metrics = exports.metrics.as_ref().map(|export| metrics(export, handle)).transpose()?;
         let metrics = metrics.map(|exporter| PeriodicReader::builder(exporter).build());
         let meters = SdkMeterProvider::builder().with_resource(resource);
         let meters = metrics.into_iter().fold(meters, |meters, reader| meters.with_reader(reader));
         let tracer = traces.as_ref().map(|traces| traces.tracer(env!("CARGO_PKG_NAME")));
         let recorder = Recorder::reading(meters, Tracing { tracer, propagation: exports.propagation })?;
-        Ok(Self { traces, recorder, _runtime: grpc.map(|(_, end)| end) })
+        Ok(Self { traces, logs, recorder, _runtime: grpc.map(|(_, end)| end) })
     }
 
     /// What is to be recorded by.
@@ -127,6 +146,7 @@ impl Exporting {
         let begun = thread::Builder::new().name("last-export".to_owned()).spawn(move || {
             // Whoever does not listen has missed it.
             let _ = self.traces.map(|traces| traces.shutdown());
+            let _ = self.logs.map(|logs| logs.shutdown());
             self.recorder.end();
             done.send(())
         });
@@ -149,11 +169,8 @@ fn resource() -> Resource {
     }
 }
 
-fn spans(
-    protocol: Protocol,
-    grpc: Option<&runtime::Handle>,
-    tls: &Tls,
-) -> Result<SpanExporter, Unexportable> {
+fn spans(export: &Export, grpc: Option<&runtime::Handle>) -> Result<SpanExporter, Unexportable> {
+    let Export { protocol, tls } = export;
     match protocol {
         Protocol::Http => Ok(SpanExporter::builder().with_http().with_http_client(client(tls)?).build()?),
         Protocol::Grpc => {
@@ -163,16 +180,24 @@ fn spans(
     }
 }
 
-fn metrics(
-    protocol: Protocol,
-    grpc: Option<&runtime::Handle>,
-    tls: &Tls,
-) -> Result<MetricExporter, Unexportable> {
+fn metrics(export: &Export, grpc: Option<&runtime::Handle>) -> Result<MetricExporter, Unexportable> {
+    let Export { protocol, tls } = export;
     match protocol {
         Protocol::Http => Ok(MetricExporter::builder().with_http().with_http_client(client(tls)?).build()?),
         Protocol::Grpc => {
             let _within = grpc.map(runtime::Handle::enter);
             Ok(MetricExporter::builder().with_tonic().with_tls_config(tls.of_grpc()).build()?)
+        }
+    }
+}
+
+fn lines(export: &Export, grpc: Option<&runtime::Handle>) -> Result<LogExporter, Unexportable> {
+    let Export { protocol, tls } = export;
+    match protocol {
+        Protocol::Http => Ok(LogExporter::builder().with_http().with_http_client(client(tls)?).build()?),
+        Protocol::Grpc => {
+            let _within = grpc.map(runtime::Handle::enter);
+            Ok(LogExporter::builder().with_tonic().with_tls_config(tls.of_grpc()).build()?)
         }
     }
 }

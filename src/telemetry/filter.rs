@@ -4,7 +4,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 /// The target of the gateway's own lines, or what it begins with.
-const OURS: &str = env!("CARGO_CRATE_NAME");
+pub(super) const OURS: &str = env!("CARGO_CRATE_NAME");
 
 /// The filter is not of the form of `RUST_LOG`, or would hide what the gateway says without saying so.
 #[derive(Debug, thiserror::Error)]

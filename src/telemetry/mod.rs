@@ -4,12 +4,14 @@
 
 mod export;
 mod filter;
+mod forward;
 pub mod names;
 mod panics;
 mod recorder;
 mod stderr;
 mod trace;
 
+pub use export::Export;
 pub use export::Exporting;
 pub use export::Exports;
 pub use export::Protocol;
@@ -84,7 +86,7 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let filter = filter::read(filter)?;
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter).with(forward::Forward);
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     Ok(match format {
         Format::Json => Box::new(registry.with(layer.json().flatten_event(true).with_current_span(false))),

@@ -6,6 +6,7 @@ use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
 use opentelemetry::Context;
+use opentelemetry::ContextGuard;
 use opentelemetry::KeyValue;
 use opentelemetry::propagation::Extractor;
 use opentelemetry::propagation::Injector;
@@ -95,6 +96,12 @@ impl Trace {
         let context = self.span_context()?;
         let span = (!context.is_remote()).then(|| context.span_id().to_string());
         Some((context.trace_id().to_string(), span))
+    }
+
+    /// What is logged until the end of what this returns belongs to it.
+    #[must_use]
+    pub fn enter(&self) -> Option<ContextGuard> {
+        self.context.clone().map(Context::attach)
     }
 
     /// Whether anybody will read of it.

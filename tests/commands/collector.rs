@@ -1,10 +1,16 @@
 //! A collector of telemetry that tells what it was sent, over gRPC and over HTTP.
 
+use crate::certificates::Authority;
+use crate::certificates::Pair;
 use crate::upstream::any_port;
 use axum::Router;
 use axum::extract::State;
 use axum::routing::post;
 use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::LogsService;
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::LogsServiceServer;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::MetricsService;
@@ -13,6 +19,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::TraceService;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::TraceServiceServer;
+use opentelemetry_proto::tonic::common::v1::AnyValue;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use prost::Message;
@@ -27,12 +34,28 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::Request;
 use tonic::Response;
 use tonic::Status;
+use tonic::transport::Certificate;
+use tonic::transport::Identity;
+use tonic::transport::ServerTlsConfig;
 
 /// Clones are one.
 #[derive(Clone, Default)]
 pub(crate) struct Collector {
     traces: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
     metrics: Arc<Mutex<Vec<ExportMetricsServiceRequest>>>,
+    logs: Arc<Mutex<Vec<ExportLogsServiceRequest>>>,
+}
+
+/// A line of the log as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) message: String,
+    /// 9 is INFO (opentelemetry.io/docs/specs/otel/logs/data-model).
+    pub(crate) severity: i32,
+    pub(crate) trace_id: String,
+    pub(crate) span_id: String,
+    pub(crate) attributes: BTreeMap<String, String>,
+    pub(crate) resource: BTreeMap<String, String>,
 }
 
 /// A span as it came, with its resource.
@@ -70,13 +93,37 @@ impl MetricsService for Collector {
     }
 }
 
+#[tonic::async_trait]
+impl LogsService for Collector {
+    async fn export(
+        &self,
+        request: Request<ExportLogsServiceRequest>,
+    ) -> Result<Response<ExportLogsServiceResponse>, Status> {
+        self.logs.lock().unwrap().push(request.into_inner());
+        Ok(Response::new(ExportLogsServiceResponse::default()))
+    }
+}
+
 impl Collector {
     pub(crate) async fn over_grpc() -> (Self, SocketAddr) {
+        Self::served_by(tonic::transport::Server::builder()).await
+    }
+
+    /// As `pair` says, and to whoever `authority` knows.
+    pub(crate) async fn over_mutual_tls(pair: &Pair, authority: &Authority) -> (Self, SocketAddr) {
+        let tls = ServerTlsConfig::new()
+            .identity(Identity::from_pem(&pair.certificate, &pair.key))
+            .client_ca_root(Certificate::from_pem(&authority.pem));
+        Self::served_by(tonic::transport::Server::builder().tls_config(tls).unwrap()).await
+    }
+
+    async fn served_by(mut server: tonic::transport::Server) -> (Self, SocketAddr) {
         let (collector, listener) = (Self::default(), TcpListener::bind(any_port()).await.unwrap());
         let address = listener.local_addr().unwrap();
-        let server = tonic::transport::Server::builder()
+        let server = server
             .add_service(TraceServiceServer::new(collector.clone()))
-            .add_service(MetricsServiceServer::new(collector.clone()));
+            .add_service(MetricsServiceServer::new(collector.clone()))
+            .add_service(LogsServiceServer::new(collector.clone()));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         (collector, address)
     }
@@ -90,7 +137,11 @@ impl Collector {
         let metrics = async |State(it): State<Self>, body: Bytes| {
             it.metrics.lock().unwrap().push(ExportMetricsServiceRequest::decode(body).unwrap());
         };
-        let router = Router::new().route("/v1/traces", post(traces)).route("/v1/metrics", post(metrics));
+        let logs = async |State(it): State<Self>, body: Bytes| {
+            it.logs.lock().unwrap().push(ExportLogsServiceRequest::decode(body).unwrap());
+        };
+        let router = Router::new().route("/v1/traces", post(traces));
+        let router = router.route("/v1/metrics", post(metrics)).route("/v1/logs", post(logs));
         tokio::spawn(axum::serve(listener, router.with_state(collector.clone())).into_future());
         (collector, address)
     }
@@ -127,6 +178,36 @@ impl Collector {
         spans.collect()
     }
 
+    /// Waits until a line with this message has come.
+    pub(crate) async fn record(&self, message: &str) -> Record {
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            let records = self.records_so_far();
+            if let Some(record) = records.iter().find(|record| record.message == message) {
+                return record.clone();
+            }
+            assert!(Instant::now() < end, "{records:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub(crate) fn records_so_far(&self) -> Vec<Record> {
+        let requests = self.logs.lock().unwrap();
+        let resources = requests.iter().flat_map(|request| &request.resource_logs);
+        let records = resources.flat_map(|of| {
+            let resource = attributes(&of.resource.as_ref().unwrap().attributes);
+            of.scope_logs.iter().flat_map(|scope| &scope.log_records).map(move |record| Record {
+                message: record.body.as_ref().map(text).unwrap_or_default(),
+                severity: record.severity_number,
+                trace_id: hex(&record.trace_id),
+                span_id: hex(&record.span_id),
+                attributes: attributes(&record.attributes),
+                resource: resource.clone(),
+            })
+        });
+        records.collect()
+    }
+
     /// Waits until a metric of this name has come.
     pub(crate) async fn metric(&self, name: &str) {
         let end = Instant::now() + Duration::from_secs(20);
@@ -148,13 +229,16 @@ impl Collector {
 }
 
 fn attributes(attributes: &[KeyValue]) -> BTreeMap<String, String> {
-    let text = |attribute: &KeyValue| match attribute.value.as_ref().unwrap().value.as_ref().unwrap() {
+    attributes.iter().map(|it| (it.key.clone(), text(it.value.as_ref().unwrap()))).collect()
+}
+
+fn text(value: &AnyValue) -> String {
+    match value.value.as_ref().unwrap() {
         Value::StringValue(text) => text.clone(),
         Value::IntValue(number) => number.to_string(),
         Value::DoubleValue(number) => number.to_string(),
         other => format!("{other:?}"),
-    };
-    attributes.iter().map(|attribute| (attribute.key.clone(), text(attribute))).collect()
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {

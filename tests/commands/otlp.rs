@@ -1,5 +1,6 @@
 //! What leaves the process by OpenTelemetry's protocol: nothing unless asked for, and then the whole story of a call.
 
+use crate::certificates::Authority;
 use crate::collector::Collector;
 use crate::collector::Span;
 use crate::process::Program;
@@ -33,6 +34,7 @@ fn exporting(program: Program, protocol: &str, collector: SocketAddr) -> Program
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{collector}"))
         .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
         .env("OTEL_BSP_SCHEDULE_DELAY", "50")
+        .env("OTEL_BLRP_SCHEDULE_DELAY", "50")
         .env("OTEL_METRIC_EXPORT_INTERVAL", "100")
 }
 
@@ -150,9 +152,42 @@ async fn a_call_is_one_trace_from_its_caller_to_oci() {
         assert_eq!((&line["trace_id"], &line["span_id"]), (&TRACE.into(), &server.span_id.as_str().into()));
         assert_eq!(line["opc_request_id"], Value::from(attribute(&server, "gateway.opc_request_id")));
         collector.metric("rpc.server.call.duration").await;
+        let record = collector.record("call").await;
+        assert_eq!((record.trace_id.as_str(), &record.span_id), (TRACE, &server.span_id));
+        assert_eq!(record.attributes["opc_request_id"], server.attributes["gateway.opc_request_id"]);
+        assert_eq!((record.severity, record.resource), (9, server.resource));
         serve.signal("TERM");
         assert_eq!(serve.wait().code, Some(0));
     }
+}
+
+/// Each signal by its own variables, or by those for all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_behind_mutual_tls_is_told_by_whom_it_lets_in() {
+    let authority = Authority::new("authority");
+    let (own, stranger) = (authority.good("gateway"), Authority::new("stranger").good("gateway"));
+    let upstream = Upstream::start().await;
+    let (collector, address) = Collector::over_mutual_tls(&authority.good("collector"), &authority).await;
+    let url = format!("https://localhost:{}", address.port());
+    let program = exporting(serve(&upstream), "grpc", address).env("OTEL_EXPORTER_OTLP_ENDPOINT", &url);
+    let program = [
+        ("CERTIFICATE", "ca.pem", &authority.pem),
+        ("CLIENT_CERTIFICATE", "own.pem", &own.certificate),
+        ("CLIENT_KEY", "own.key", &own.key),
+        ("LOGS_CLIENT_CERTIFICATE", "stranger.pem", &stranger.certificate),
+        ("LOGS_CLIENT_KEY", "stranger.key", &stranger.key),
+    ]
+    .into_iter()
+    .fold(program, |program, (variable, file, pem)| {
+        program.file(file, pem).env(&format!("OTEL_EXPORTER_OTLP_{variable}"), file)
+    });
+    let mut serve = program.start();
+    refused(&mut BackupServiceClient::new(channel(serve.address()).await)).await;
+    assert_eq!(collector.spans(1).await.len(), 1);
+    collector.metric("rpc.server.call.duration").await;
+    serve.signal("TERM");
+    assert_eq!(serve.wait().code, Some(0));
+    assert!(collector.records_so_far().is_empty(), "a stranger was let in");
 }
 
 /// The last spans leave with the process.
@@ -250,7 +285,7 @@ async fn a_variable_of_opentelemetry_that_is_wrong_ends_the_start_with_one_line(
         ("OTEL_TRACES_EXPORTER", "jaeger", "otlp or none"),
         ("OTEL_TRACES_EXPORTER", "otlp,console", "otlp or none"),
         ("OTEL_METRICS_EXPORTER", "statsd", "otlp, prometheus or none"),
-        ("OTEL_LOGS_EXPORTER", "otlp", "none is expected"),
+        ("OTEL_LOGS_EXPORTER", "console", "otlp or none"),
         ("OTEL_PROPAGATORS", "b3", "tracecontext"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317", "http://collector:4317"),
         ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json", "grpc or http/protobuf"),
