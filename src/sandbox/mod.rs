@@ -70,8 +70,8 @@ pub use fault::{
 pub use files::WrittenFiles;
 pub use identity::Identity;
 pub use issuer::{
-    ClusterType, IssuerChange, IssuerConfig, IssuerFiles, IssuerKeys, Issuers, NewCertificate, RegionForm,
-    Session, SessionKind,
+    ClusterType, IssuerChange, IssuerConfig, IssuerFiles, IssuerKeys, Issuers, Jwk, NewCertificate,
+    RegionForm, ServiceAccounts, Session, SessionKind,
 };
 pub use ledger::{Attempt, CommitEntry, Connections, Ledger};
 pub use rules::InvalidRule;
