@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rsa::RsaPublicKey;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::jwk::Jwk;
@@ -92,13 +93,18 @@ pub(super) fn unix(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// As OCI's are.
+/// The key of a session, with all that OCI says of one.
+#[derive(Serialize)]
+struct SessionKey {
+    #[serde(flatten)]
+    key: Jwk,
+    alg: &'static str,
+    r#use: &'static str,
+    kid: &'static str,
+}
+
 fn jwk(key: &RsaPublicKey) -> Value {
-    let mut jwk = json!(Jwk(key.clone()));
-    for (name, value) in [("alg", "RS256"), ("use", "sig"), ("kid", "session")] {
-        jwk[name] = json!(value);
-    }
-    jwk
+    json!(SessionKey { key: Jwk(key.clone()), alg: "RS256", r#use: "sig", kid: "session" })
 }
 
 fn session_key(claims: &Claims) -> Option<RsaPublicKey> {
