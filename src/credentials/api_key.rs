@@ -1,6 +1,7 @@
 //! An API key: a user's key pair, from the OCI CLI's variables and the OCI configuration file.
 
 use std::fmt;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -359,10 +360,14 @@ fn expand(path: &Path, home: Option<&Path>) -> Result<PathBuf, Problem> {
     }
 }
 
-/// The mode of a file that others than its owner may use.
+/// The mode of a file that others than its owner may use. What is somebody else's, as a Secret that the kubelet has
+/// mounted, is there for our group, and nothing that we could close.
 fn open_to_others(path: &Path) -> Option<u32> {
-    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
-    (mode & 0o077 != 0).then_some(mode)
+    let file = std::fs::metadata(path).ok()?;
+    let ours = file.uid() == rustix::process::geteuid().as_raw();
+    let mode = file.permissions().mode() & 0o777;
+    let others = if ours { 0o077 } else { 0o007 };
+    (mode & others != 0).then_some(mode)
 }
 
 impl fmt::Debug for Variables {

@@ -12,7 +12,6 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::Error;
 use super::answer::Answer;
 use super::fault::FaultRule;
 use super::issuer::{AUDIENCE, IssuerChange, SessionKind, Steering};
@@ -20,6 +19,7 @@ use super::ledger::Book;
 use super::oci::Oci;
 use super::pipeline::Pipeline;
 use super::rules::Rules;
+use super::{Error, Identity};
 
 /// Rules carry whole bodies at times.
 const RULES_LIMIT: usize = 16 << 20;
@@ -27,6 +27,7 @@ const RULES_LIMIT: usize = 16 << 20;
 /// What is steered from here.
 pub(super) struct Control {
     pub(super) oci: Arc<Pipeline<Oci>>,
+    pub(super) identity: Identity,
     pub(super) issuers: Option<Arc<Steering>>,
 }
 
@@ -40,6 +41,7 @@ impl Control {
         let answer = match (&self.issuers, path.strip_prefix("/sandbox/issuers")) {
             (Some(issuers), Some(path)) => of_issuers(&parts.method, path, body, issuers).await,
             (None, Some(_)) => refuse(StatusCode::NOT_FOUND, "this sandbox has no issuers"),
+            (_, None) if path.starts_with("/sandbox/api-keys") => self.api_keys(&parts.method, path).await,
             (_, None) => {
                 let (rules, ledger) = (&self.oci.rules, &self.oci.ledger);
                 let path = path.strip_prefix("/sandbox").unwrap_or_default();
@@ -47,6 +49,33 @@ impl Control {
             }
         };
         Ok(answer.into_response())
+    }
+
+    /// As a user's keys are rotated at OCI: another beside those that are there, and one taken away.
+    async fn api_keys(&self, method: &Method, path: &str) -> Answer {
+        let fingerprint = path.trim_start_matches("/sandbox/api-keys").strip_prefix('/');
+        let verifier = &self.oci.face.verifier;
+        match (method, fingerprint) {
+            (&Method::POST, None) => {
+                let user = self.identity.clone();
+                let made = tokio::task::spawn_blocking(move || user.rotated()).await;
+                let Ok(Ok(key)) = made else {
+                    return refuse(StatusCode::INTERNAL_SERVER_ERROR, "no key was made");
+                };
+                verifier.accept(&key);
+                let told =
+                    json!({"fingerprint": key.fingerprint(), "private_key_pem": key.private_key_pem()});
+                Answer::json(StatusCode::OK, &told)
+            }
+            (&Method::DELETE, Some(fingerprint)) => {
+                if verifier.refuse(&self.identity.key_id_with(fingerprint)) {
+                    Answer::empty(StatusCode::NO_CONTENT)
+                } else {
+                    refuse(StatusCode::NOT_FOUND, "no key has that fingerprint")
+                }
+            }
+            _ => refuse(StatusCode::METHOD_NOT_ALLOWED, "no such method here"),
+        }
     }
 }
 

@@ -85,7 +85,12 @@ impl Identity {
 
     /// `<tenancy>/<user>/<fingerprint>` (OCI, Signing Requests: "keyId").
     pub(super) fn key_id(&self) -> String {
-        format!("{}/{}/{}", self.tenancy(), self.user(), self.fingerprint())
+        self.key_id_with(self.fingerprint())
+    }
+
+    /// The same for another key of the user.
+    pub(super) fn key_id_with(&self, fingerprint: &str) -> String {
+        format!("{}/{}/{fingerprint}", self.tenancy(), self.user())
     }
 }
 

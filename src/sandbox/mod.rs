@@ -70,8 +70,8 @@ pub use fault::{
 pub use files::WrittenFiles;
 pub use identity::Identity;
 pub use issuer::{
-    ClusterType, IssuerChange, IssuerConfig, IssuerFiles, IssuerKeys, Issuers, NewCertificate, RegionForm,
-    Session, SessionKind,
+    ClusterType, IssuerChange, IssuerConfig, IssuerFiles, IssuerKeys, Issuers, Jwk, NewCertificate,
+    RegionForm, ServiceAccounts, Session, SessionKind,
 };
 pub use ledger::{Attempt, CommitEntry, Connections, Ledger};
 pub use rules::InvalidRule;
@@ -151,7 +151,11 @@ impl Sandbox {
         let oci = Arc::new(Oci::pipeline(&identity, tokens, config.now, config.stage));
         let acceptor = authority.as_ref().map(Authority::acceptor);
         let oci_addr = listeners.serve(config.oci_listen, acceptor, &oci).await?.address;
-        let control = Control { oci: Arc::clone(&oci), issuers: issuers.as_ref().map(Issuers::steering) };
+        let control = Control {
+            oci: Arc::clone(&oci),
+            identity: identity.clone(),
+            issuers: issuers.as_ref().map(Issuers::steering),
+        };
         let control_addr = listeners.control(config.control_listen, control).await?;
         Ok(Sandbox { oci, identity, issuers, authority, oci_addr, control_addr, listeners })
     }
@@ -204,7 +208,7 @@ impl Sandbox {
 
     /// Takes an API key no more.
     pub fn refuse(&self, identity: &Identity) {
-        self.oci.face.verifier.refuse(identity);
+        self.oci.face.verifier.refuse(&identity.key_id());
     }
 
     /// Adds a rule behind those already there; the same as `POST /sandbox/faults`.

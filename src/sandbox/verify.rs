@@ -96,8 +96,9 @@ impl Verifier {
         self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(identity.key_id(), key);
     }
 
-    pub(super) fn refuse(&self, identity: &Identity) {
-        self.keys.write().unwrap_or_else(PoisonError::into_inner).remove(&identity.key_id());
+    /// Whether it was known.
+    pub(super) fn refuse(&self, key_id: &str) -> bool {
+        self.keys.write().unwrap_or_else(PoisonError::into_inner).remove(key_id).is_some()
     }
 
     pub(super) fn verify(&self, request: &RawRequest, now: SystemTime) -> Result<(), Refusal> {

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::instance::broken;
-use super::service_account::{self, Account};
+use super::service_account::Account;
 use super::state::{ClusterType, State, claims};
 use crate::sandbox::answer::Answer;
 use crate::sandbox::pipeline::{Face, Refused};
@@ -38,10 +38,10 @@ impl Face for Cluster {
             let why = format!("there is only POST {SESSION_TOKENS} here");
             return Err(Refused { problem: Problem::no_such_operation(why.clone()), why });
         }
-        let header = request.text("authorization");
-        let account = service_account::judge(header, self.0.keys.cluster(), self.0.now())
-            .map_err(Refused::unknown_caller)?;
-        match self.0.settings().cluster {
+        let settings = self.0.settings();
+        let account = settings.accounts.judge(request.text("authorization"), self.0.now());
+        let account = account.map_err(Refused::unknown_caller)?;
+        match settings.cluster {
             ClusterType::Enhanced => Ok(account),
             ClusterType::Basic => {
                 let why = "the cluster is not Enhanced".to_owned();

@@ -3,13 +3,13 @@
 //! makes. Their tokens are taken by the OCI face as `ST$<token>`.
 //!
 //! It never takes what it did not sign: a token, a certificate or a service account's token of anybody else is
-//! refused, and so is a request that is signed with another key than the one it vouches for.
+//! refused (unless it was told of another cluster, [`ServiceAccounts`]), and so is a request that is signed with another key than the one it vouches for.
 //!
 //! # The world it pretends
 //!
 //! - One instance, whose metadata is plain HTTP here, at `/opc/v2` of [`Issuers::metadata_url`]. What is asked for
 //!   without `Authorization: Bearer Oracle` is 401, what does not exist 404.
-//! - One cluster, with one service account, `default/gateway`.
+//! - One cluster, with one service account, `default/gateway`; or another, whose tokens it is told how to know.
 //! - Tokens live as long as they are told to ([`IssuerConfig::token_life`], [`IssuerChange`]), by the sandbox's clock
 //!   and to the second.
 //! - Faults strike as they do the OCI face's requests ([`FaultRule`]), by rules of their own:
@@ -20,6 +20,7 @@ mod cluster;
 mod federation;
 mod files;
 mod instance;
+mod jwk;
 mod jwt;
 mod keys;
 mod service_account;
@@ -32,7 +33,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use files::IssuerFiles;
+pub use jwk::Jwk;
 pub use keys::IssuerKeys;
+pub use service_account::ServiceAccounts;
 pub use session::{Session, SessionKind};
 pub use state::{ClusterType, IssuerChange, NewCertificate, RegionForm};
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::certificate::{Authority, Subject};
 use super::keys::IssuerKeys;
+use super::service_account::ServiceAccounts;
 use super::session::{Session, SessionKind};
 use super::token::Mint;
 use super::{IssuerConfig, service_account};
@@ -51,6 +52,9 @@ pub struct IssuerChange {
     /// What kind of cluster it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<ClusterType>,
+    /// Whose service accounts it knows, in place of those before: a real cluster's, for instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_accounts: Option<ServiceAccounts>,
     /// A new leaf certificate with a new key. Takes a core for some hundred milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<NewCertificate>,
@@ -88,6 +92,7 @@ pub(super) struct Settings {
     pub(super) token_life: Duration,
     pub(super) region: RegionForm,
     pub(super) cluster: ClusterType,
+    pub(super) accounts: ServiceAccounts,
     pub(super) instance: Instance,
 }
 
@@ -118,6 +123,7 @@ impl State {
             token_life: config.token_life,
             region: config.region,
             cluster: ClusterType::Enhanced,
+            accounts: ServiceAccounts::own(keys.cluster()),
             instance: Instance { subject, key, certificate },
         };
         let mint = Mint::new(keys.clone());
@@ -139,6 +145,9 @@ impl State {
         settings.token_life = change.token_life_seconds.map_or(settings.token_life, Duration::from_secs);
         settings.region = change.region.unwrap_or(settings.region);
         settings.cluster = change.cluster.unwrap_or(settings.cluster);
+        if let Some(accounts) = change.service_accounts {
+            settings.accounts = accounts;
+        }
         if let Some(instance) = instance {
             settings.instance = instance;
         }

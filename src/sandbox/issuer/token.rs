@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rsa::traits::PublicKeyParts;
-use rsa::{BigUint, RsaPublicKey};
+use rsa::RsaPublicKey;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::jwk::Jwk;
 use super::jwt::{self, Claims, Unreadable};
 use super::keys::IssuerKeys;
 use crate::sandbox::Error;
@@ -94,17 +93,21 @@ pub(super) fn unix(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// RFC 7517, RFC 7518 6.3.1.
+/// The key of a session, with all that OCI says of one.
+#[derive(Serialize)]
+struct SessionKey {
+    #[serde(flatten)]
+    key: Jwk,
+    alg: &'static str,
+    r#use: &'static str,
+    kid: &'static str,
+}
+
 fn jwk(key: &RsaPublicKey) -> Value {
-    let number = |number: &BigUint| URL_SAFE_NO_PAD.encode(number.to_bytes_be());
-    json!({"kty": "RSA", "alg": "RS256", "use": "sig", "kid": "session", "n": number(key.n()), "e": number(key.e())})
+    json!(SessionKey { key: Jwk(key.clone()), alg: "RS256", r#use: "sig", kid: "session" })
 }
 
 fn session_key(claims: &Claims) -> Option<RsaPublicKey> {
-    let jwk: Map<String, Value> = serde_json::from_str(claims.text("jwk")?).ok()?;
-    let number = |name: &str| {
-        let bytes = URL_SAFE_NO_PAD.decode(jwk.get(name)?.as_str()?).ok()?;
-        Some(BigUint::from_bytes_be(&bytes))
-    };
-    RsaPublicKey::new(number("n")?, number("e")?).ok()
+    let Jwk(key) = serde_json::from_str(claims.text("jwk")?).ok()?;
+    Some(key)
 }

@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use pkcs8::EncodePublicKey;
+use rsa::pkcs1v15::SigningKey;
 use rsa::pkcs8::DecodePrivateKey;
+use rsa::signature::{SignatureEncoding, Signer};
+use rsa::traits::PublicKeyParts;
 use serde_json::{Value, json};
+use sha2::Sha256;
 
 use super::client::{Answer, World, verdict};
 use super::issuing::{HOUR, claims, over_tls, public_der, session_key};
@@ -70,6 +74,56 @@ async fn who_is_no_service_account_of_the_cluster_is_refused() {
         assert_eq!(answer.verdict(), verdict(401, "NotAuthenticated"), "{why}");
         assert_eq!(issuers.ledger().attempts.pop().unwrap().refusal.as_deref(), Some(why));
     }
+}
+
+/// A cluster that is not the sandbox's: its public keys, as its API server tells them, and a token that it signed.
+fn another_cluster(issuer: &str, audience: &str) -> (Value, String) {
+    let key = rsa::RsaPrivateKey::from_pkcs8_pem(session_key()).unwrap();
+    let number = |number: &rsa::BigUint| URL_SAFE_NO_PAD.encode(number.to_bytes_be());
+    let jwk = json!({"use": "sig", "kty": "RSA", "kid": "k1", "alg": "RS256", "n": number(key.n()), "e": number(key.e())});
+    let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let claims = json!({
+        "iss": issuer, "aud": [audience], "exp": 4_000_000_000_u64, "sub": "system:serviceaccount:backups:gw",
+    });
+    let signed = format!("{}.{}", part(json!({"alg": "RS256", "kid": "k1"})), part(claims));
+    let signature = SigningKey::<Sha256>::new(key).sign(signed.as_bytes()).to_bytes();
+    (json!([jwk]), format!("Bearer {signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+}
+
+#[tokio::test]
+async fn told_of_another_cluster_it_knows_its_service_accounts_and_no_others() {
+    let world = World::with_issuers().await;
+    let issuers = world.issuers();
+    let (keys, theirs) = another_cluster("https://cluster.example", "oci");
+    let refused = "the service account token has a signature that does not fit";
+    let cases = [
+        ("https://cluster.example", "oci", None),
+        (
+            "https://other.example",
+            "oci",
+            Some("the service account token was not issued by https://other.example"),
+        ),
+        ("https://cluster.example", "vault", Some("the service account token is not for vault")),
+    ];
+    let ask = async |bearer: &str| {
+        let answer = world.cluster(bearer, &pod_key()).await;
+        (answer, issuers.ledger().attempts.pop().unwrap().refusal)
+    };
+    assert_eq!(ask(&theirs).await.1.as_deref(), Some(refused), "nobody told");
+    for (issuer, audience, refusal) in cases {
+        let change = json!({"service_accounts": {"issuer": issuer, "audience": audience, "keys": keys}});
+        issuers.change(serde_json::from_value(change).unwrap()).unwrap();
+        let (answer, why) = ask(&theirs).await;
+        assert_eq!(why.as_deref(), refusal);
+        if refusal.is_none() {
+            assert_eq!(claims(&token(&answer))["sub"], "system:serviceaccount:backups:gw");
+        }
+    }
+    assert_eq!(
+        ask(&bearer(&world, HOUR)).await.1.as_deref(),
+        Some(refused),
+        "its own is one of the others now"
+    );
 }
 
 #[tokio::test]

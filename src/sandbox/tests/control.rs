@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use super::client::{Answer, Client, VOLUME, VOLUME_BACKUPS, World};
+use super::signing::unsigned;
 use crate::sandbox::{
     AnswerChange, CutPoint, Fault, FaultRule, HeaderChange, Ledger, StallPoint, Times, Wire,
 };
@@ -34,6 +35,27 @@ async fn faults_come_and_go_one_or_many_at_a_time() {
         [list_status(&world).await, list_status(&world).await, list_status(&world).await],
         [500, 502, 200]
     );
+}
+
+#[tokio::test]
+async fn keys_are_rotated_over_the_control_listener() {
+    let world = World::start().await;
+    let made = control(&world, "POST", "/sandbox/api-keys", "").await;
+    let identity = super::client::identity();
+    let list = format!("{VOLUME_BACKUPS}?compartmentId=x");
+    let with = async |fingerprint: &str, private_key_pem: &str| {
+        let mut request = unsigned("GET", &list, &world.sandbox.oci_addr().to_string(), "", world.now());
+        let key_id = format!("{}/{}/{fingerprint}", identity.tenancy(), identity.user());
+        request.authorize_as(&["date", "(request-target)", "host"], &key_id, private_key_pem);
+        world.send(&request).await.status
+    };
+    let next = async || with(&made.text("fingerprint"), &made.text("private_key_pem")).await;
+    assert_eq!((next().await, list_status(&world).await), (200, 200), "one beside the other");
+    let old = format!("/sandbox/api-keys/{}", identity.fingerprint());
+    assert_eq!(control(&world, "DELETE", &old, "").await.status, 204);
+    assert_eq!((next().await, list_status(&world).await), (200, 401));
+    assert_eq!(control(&world, "DELETE", &old, "").await.status, 404);
+    assert_eq!(control(&world, "GET", "/sandbox/api-keys", "").await.status, 405);
 }
 
 #[tokio::test]

@@ -39,6 +39,10 @@ async fn changes_are_told_over_the_control_listener() {
         (json!({"colour": 1}), "unknown field `colour`"),
         (json!({"cluster": "large"}), "unknown variant `large`"),
         (json!({"certificate": {"life": 1}}), "unknown field `life`"),
+        (
+            json!({"service_accounts": {"issuer": "x", "audience": "x", "keys": [{"kty": "EC", "n": "", "e": ""}]}}),
+            "a key is no RSA public key",
+        ),
     ] {
         let answer = control(&world, "POST", "", &wrong).await;
         assert!(answer.status == 400 && answer.text("message").contains(why), "{answer:?}");

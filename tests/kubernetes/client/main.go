@@ -5,6 +5,8 @@
 //	client load    -target T -rate R -for D -prefix P          calls until D has passed or SIGTERM; prints a summary
 //	client spread  -target T -calls N                          calls N times; prints how many each pod served
 //	client ledger  -url U -prefix P                            what the sandbox has under the tokens of a load
+//	client shown   -host H                                     the certificates that all addresses of a host show
+//	client http    -url U -method M -body B                    what the sandbox's control listener is told
 //	client cat FILE…                                           for images without a shell
 //	client hold                                                waits for SIGTERM
 //	client stop                                                ends the loads of this pod
@@ -66,7 +68,7 @@ func main() {
 	}
 	arguments := os.Args[2:]
 	commands := map[string]func([]string) error{
-		"call": call, "load": load, "spread": spread, "ledger": ledger, "cat": cat, "hold": hold, "stop": stop,
+		"call": call, "load": load, "spread": spread, "ledger": ledger, "shown": shown, "http": tell, "cat": cat, "hold": hold, "stop": stop,
 	}
 	command, known := commands[os.Args[1]]
 	if !known {
@@ -89,24 +91,36 @@ func (d *dialling) flags(set *flag.FlagSet) {
 	set.StringVar(&d.key, "key", "", "PEM file of its key")
 }
 
+// What TLS is done with; nothing for plaintext.
+func (d *dialling) tls() (*tls.Config, error) {
+	if d.ca == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(d.ca)
+	if err != nil {
+		return nil, err
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: x509.NewCertPool()}
+	config.RootCAs.AppendCertsFromPEM(pem)
+	if d.cert != "" {
+		// Read at each handshake, so that a new one is taken up.
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(d.cert, d.key)
+			return &pair, err
+		}
+	}
+	return config, nil
+}
+
 func (d *dialling) dial() (*grpc.ClientConn, error) {
 	// A gateway that is replaced has another address: look for it sooner than after grpc-go's 30 s.
 	dns.SetMinResolutionInterval(2 * time.Second)
 	secure := insecure.NewCredentials()
-	if d.ca != "" {
-		config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: x509.NewCertPool()}
-		pem, err := os.ReadFile(d.ca)
-		if err != nil {
-			return nil, err
-		}
-		config.RootCAs.AppendCertsFromPEM(pem)
-		if d.cert != "" {
-			// Read at each handshake, so that a new one is taken up.
-			config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-				pair, err := tls.LoadX509KeyPair(d.cert, d.key)
-				return &pair, err
-			}
-		}
+	config, err := d.tls()
+	if err != nil {
+		return nil, err
+	}
+	if config != nil {
 		secure = credentials.NewTLS(config)
 	}
 	return grpc.NewClient(d.target,
@@ -158,12 +172,13 @@ func call(arguments []string) error {
 	way.flags(set)
 	method := set.String("method", "CreateVolumeBackup", "the RPC")
 	text := set.String("json", "{}", "the request")
+	timeout := set.Duration("timeout", 30*time.Second, "its deadline")
 	set.Parse(arguments)
 	connection, err := way.dial()
 	if err != nil {
 		return err
 	}
-	answer, err := invoke(connection, *method, *text, 30*time.Second)
+	answer, err := invoke(connection, *method, *text, *timeout)
 	if err != nil {
 		return err
 	}
@@ -285,6 +300,58 @@ func ledger(arguments []string) error {
 		}
 	}
 	return json.NewEncoder(os.Stdout).Encode(map[string]int{"tokens": tokens, "doubled": doubled})
+}
+
+func shown(arguments []string) error {
+	set := flag.NewFlagSet("shown", flag.ExitOnError)
+	var way dialling
+	way.flags(set)
+	host := set.String("host", "", "the name, which the certificates have to have")
+	port := set.String("port", "50051", "of all addresses")
+	set.Parse(arguments)
+	config, err := way.tls()
+	if err != nil {
+		return err
+	}
+	config.ServerName, config.NextProtos = *host, []string{"h2"}
+	addresses, err := net.LookupHost(*host)
+	if err != nil {
+		return err
+	}
+	serials := map[string]string{}
+	for _, address := range addresses {
+		connection, err := tls.Dial("tcp", net.JoinHostPort(address, *port), config)
+		if err != nil {
+			return err
+		}
+		serials[address] = fmt.Sprintf("%x", connection.ConnectionState().PeerCertificates[0].SerialNumber)
+		connection.Close()
+	}
+	return json.NewEncoder(os.Stdout).Encode(serials)
+}
+
+func tell(arguments []string) error {
+	set := flag.NewFlagSet("http", flag.ExitOnError)
+	url := set.String("url", "", "where")
+	method := set.String("method", "POST", "how")
+	body := set.String("body", "", "what")
+	set.Parse(arguments)
+	request, err := http.NewRequest(*method, *url, strings.NewReader(*body))
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if _, err := io.Copy(os.Stdout, answer.Body); err != nil {
+		return err
+	}
+	if answer.StatusCode >= 300 {
+		return fmt.Errorf("%s %s: %s", *method, *url, answer.Status)
+	}
+	return nil
 }
 
 func cat(files []string) error {
