@@ -26,13 +26,16 @@ impl Signer {
 
     /// The processor time of one signature in the time from now on: a few at a time, so that they take next to nothing
     /// from what is measured beside them, and meet the same machine. Before and after, it may be another: a
-    /// neighbour comes or goes, and so does the processor's speed.
+    /// neighbour comes or goes, and so does the processor's speed. Each processor has its turn, as they differ.
+    /// The calling thread stays on one in the end.
     pub(crate) fn processor_time(&self, period: Duration) -> Outcome<Duration> {
         const AT_ONCE: u32 = 8;
         const BETWEEN: Duration = Duration::from_millis(90);
         let (end, mut used, mut signatures) = (Instant::now() + period, Duration::ZERO, 0);
+        let mut processors = processor::all()?.into_iter().cycle();
         while Instant::now() < end {
             thread::sleep(BETWEEN);
+            processors.next().map_or(Ok(()), processor::keep_this_thread)?;
             let before = processor::of_this_thread()?;
             (0..AT_ONCE).try_for_each(|_| self.sign())?;
             used += processor::of_this_thread()? - before;
