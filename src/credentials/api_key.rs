@@ -813,6 +813,21 @@ region=us-ashburn-1
     }
 
     #[test]
+    fn a_key_that_is_somebody_elses_may_be_open_to_our_group() {
+        let key = tempfile::NamedTempFile::new().unwrap();
+        let warned = |mode| {
+            fs::set_permissions(key.path(), fs::Permissions::from_mode(mode)).unwrap();
+            open_to_others(key.path())
+        };
+        assert_eq!([0o400, 0o440, 0o444].map(warned), [None, Some(0o440), Some(0o444)]);
+        if std::os::unix::fs::chown(key.path(), Some(65534), None).is_err() {
+            println!("NOT PROVEN HERE: only root may give a file away");
+            return;
+        }
+        assert_eq!([0o400, 0o440, 0o444].map(warned), [None, None, Some(0o444)]);
+    }
+
+    #[test]
     fn what_is_not_wrong_but_odd_is_a_warning() {
         let home = Home::new();
         let config =

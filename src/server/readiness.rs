@@ -131,7 +131,6 @@ impl Readiness {
         first_look: Option<Duration>,
     ) {
         let mut standing = client.standing();
-        let mut refused: Option<Arc<Credentials>> = None;
         let mut shown: Option<Arc<Credentials>> = None;
         loop {
             let held = match credentials.provide().await {
@@ -142,11 +141,11 @@ impl Readiness {
                     continue;
                 }
             };
-            if refused.as_ref().is_some_and(|refused| !Arc::ptr_eq(refused, &held)) {
+            let is_new = shown.as_ref().is_none_or(|shown| !Arc::ptr_eq(shown, &held));
+            if is_new && *standing.borrow() == Standing::Refused {
                 client.forget_standing();
             }
             // Whoever is rolled out with a credential that OCI does not know must not take the place of those that work.
-            let is_new = shown.as_ref().is_none_or(|shown| !Arc::ptr_eq(shown, &held));
             let is_unknown = is_new && *standing.borrow() == Standing::Unknown;
             if let Some(time) = first_look.filter(|_time| is_unknown) {
                 self.set(State::Asking).await;
@@ -154,7 +153,6 @@ impl Readiness {
             }
             shown = Some(Arc::clone(&held));
             let seen = *standing.borrow_and_update();
-            refused = (seen == Standing::Refused).then(|| Arc::clone(&held));
             let (state, look_again) = match seen {
                 Standing::Unknown | Standing::Accepted => (State::Ready, LOAD_AGAIN),
                 Standing::Refused => (State::Refused, PROBE_AGAIN),
