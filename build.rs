@@ -33,6 +33,7 @@ fn compile_proto() -> Outcome<()> {
     // Written here and not by `compile_fds`, which leaves the file out; and from protox, because
     // prost-types would lose options that it does not know.
     fs::write(out_dir()?.join("descriptor_set.bin"), compiler.encode_file_descriptor_set())?;
+    fs::write(out_dir()?.join("sources.rs"), sources(&compiler)?)?;
 
     tonic_prost_build::configure()
         // Ordered, so that one message always has the same bytes: a repeated call must not differ.
@@ -40,6 +41,17 @@ fn compile_proto() -> Outcome<()> {
         .codec_path("crate::pb::codec::Codec")
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
+}
+
+/// The contract as it stands in `proto/`, as pairs of name and text. What every generator brings along is not among it.
+fn sources(compiler: &protox::Compiler) -> Outcome<String> {
+    let mut pairs = String::new();
+    for file in compiler.files() {
+        if let Some(path) = file.path() {
+            pairs += &format!("({:?}, {:?}),\n", file.name(), fs::read_to_string(path)?);
+        }
+    }
+    Ok(format!("&[\n{pairs}]"))
 }
 
 fn describe_build() -> Outcome<()> {

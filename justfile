@@ -39,10 +39,11 @@ docs:
 slim:
     cargo clippy --no-default-features -- -D warnings
 
-# The contract: lint and format.
+# The contract: lint, format, and nothing broken that an earlier one promised.
 proto:
     buf lint
     buf format --diff --exit-code
+    .ci/breaking
 
 # Dependencies: bans, licences, sources, and advisories where their database is at hand.
 deny:

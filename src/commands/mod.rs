@@ -7,6 +7,7 @@ mod connect;
 mod door;
 mod healthcheck;
 mod memory;
+mod proto;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;
@@ -89,6 +90,7 @@ async fn dispatch(cli: Cli, recorder: Recorder) -> Result<ExitCode, Failure> {
         Command::Sandbox(settings) => sandbox::run(*settings, given).await,
         Command::Check(settings) => check::run(settings, given).await,
         Command::Healthcheck(settings) => healthcheck::run(settings).await,
+        Command::Proto(settings) => proto::run(&settings),
     }
 }
 
@@ -98,7 +100,7 @@ fn start_exporting(command: &Command) -> Result<Option<Exporting>, Failure> {
         Command::Serve(_) => {}
         #[cfg(feature = "sandbox")]
         Command::Sandbox(_) => return Ok(None),
-        Command::Check(_) | Command::Healthcheck(_) => return Ok(None),
+        Command::Check(_) | Command::Healthcheck(_) | Command::Proto(_) => return Ok(None),
     }
     match Exporting::start(&config::exports()?) {
         Ok(exporting) => Ok(Some(exporting)),
@@ -116,7 +118,7 @@ fn start_logging(command: &Command) -> Result<Option<Log>, Failure> {
         #[cfg(feature = "sandbox")]
         Command::Sandbox(settings) => (&settings.log, "warn"),
         Command::Check(settings) => (&settings.log, "off"),
-        Command::Healthcheck(_) => return Ok(None),
+        Command::Healthcheck(_) | Command::Proto(_) => return Ok(None),
     };
     let format = log.log_format.map(|format| match format {
         config::LogFormat::Json => telemetry::Format::Json,

@@ -49,7 +49,8 @@ Examples:
   oci-backup-gateway check                         is ~/.oci/config good, and does OCI take it?
   oci-backup-gateway serve                         serve on 127.0.0.1:50051
   oci-backup-gateway serve --profile BACKUPS --region eu-frankfurt-1
-  oci-backup-gateway healthcheck 127.0.0.1:50051";
+  oci-backup-gateway healthcheck 127.0.0.1:50051
+  oci-backup-gateway proto --out proto             the .proto files, for clients in any language";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
@@ -77,6 +78,8 @@ pub enum Command {
     Check(Check),
     /// Ask a running gateway's health service; exit code 0 when it serves
     Healthcheck(Healthcheck),
+    /// Write the contract of this very version: the .proto files that clients are generated from
+    Proto(Proto),
 }
 
 /// `serve`
@@ -125,6 +128,17 @@ pub struct Healthcheck {
     /// Where it serves gRPC health in plaintext
     #[arg(long, env = "GATEWAY_HEALTH_LISTEN", value_name = "ADDRESS", value_parser = address)]
     pub health_listen: Option<SocketAddr>,
+}
+
+/// `proto`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  oci-backup-gateway proto --out proto\n\n\
+    Files of the same names are replaced, others are left alone.\n\
+    Exit code: 0 when all are written, 1 when one cannot be, 2 when a setting is wrong.")]
+pub struct Proto {
+    /// The directory to write into, which is made if need be; generators want it as their root (protoc's -I)
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
 }
 
 /// The gateway's own listeners and limits.

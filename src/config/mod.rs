@@ -23,6 +23,7 @@ pub use cli::Healthcheck;
 pub use cli::Listen;
 pub use cli::Log;
 pub use cli::LogFormat;
+pub use cli::Proto;
 #[cfg(feature = "sandbox")]
 pub use cli::Sandbox;
 pub use cli::Serve;

@@ -17,6 +17,9 @@ mod generated {
 
 pub use generated::*;
 
+/// The `.proto` files of the contract: name below the root, and text.
+pub const SOURCES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sources.rs"));
+
 /// Every file of the contract with all that it imports, encoded as a `google.protobuf.FileDescriptorSet`:
 /// what server reflection serves.
 pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("descriptor_set");

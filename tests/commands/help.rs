@@ -2,7 +2,7 @@
 
 use crate::process::program;
 
-const COMMANDS: [&str; 4] = ["serve", "sandbox", "check", "healthcheck"];
+const COMMANDS: [&str; 5] = ["serve", "sandbox", "check", "healthcheck", "proto"];
 
 fn help(command: &str) -> String {
     let ended = program(command).arg("--help").run();
@@ -12,7 +12,7 @@ fn help(command: &str) -> String {
 
 #[test]
 fn help_fits_the_screen_and_has_no_colours_in_a_pipe() {
-    for command in ["", "serve", "sandbox", "check", "healthcheck"] {
+    for command in [&[""], &COMMANDS[..]].concat() {
         let help = help(command);
         assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
         assert!(!help.contains('\u{1b}'), "{help}");
@@ -26,6 +26,7 @@ fn help_groups_flags_and_ends_with_examples() {
         ("sandbox", &["Sandbox:", "Listeners:", "Time:", "Logs:", "Examples:"]),
         ("check", &["OCI:", "Time:", "Logs:", "Examples:"]),
         ("healthcheck", &["Arguments:", "Options:", "Examples:"]),
+        ("proto", &["Options:", "Examples:"]),
     ] {
         let help = help(command);
         let at: Vec<_> = groups.iter().map(|group| help.find(&format!("\n{group}")).expect(group)).collect();

@@ -32,6 +32,7 @@ mod network;
 mod otlp;
 mod partition;
 mod process;
+mod proto;
 mod sandbox;
 mod secrets;
 mod serve;
