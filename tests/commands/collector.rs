@@ -6,6 +6,7 @@ use crate::upstream::any_port;
 use axum::Router;
 use axum::extract::State;
 use axum::routing::post;
+use axum::serve::Listener;
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
@@ -23,6 +24,11 @@ use opentelemetry_proto::tonic::common::v1::AnyValue;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use prost::Message;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::server::WebPkiClientVerifier;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,6 +36,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 use std::time::Instant;
 use tokio::net::TcpListener;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::Request;
 use tonic::Response;
@@ -131,6 +140,20 @@ impl Collector {
     pub(crate) async fn over_http() -> (Self, SocketAddr) {
         let (collector, listener) = (Self::default(), TcpListener::bind(any_port()).await.unwrap());
         let address = listener.local_addr().unwrap();
+        tokio::spawn(axum::serve(listener, collector.router()).into_future());
+        (collector, address)
+    }
+
+    /// As `pair` says, and to whoever `authority` knows.
+    pub(crate) async fn over_https(pair: &Pair, authority: &Authority) -> (Self, SocketAddr) {
+        let (collector, listener) = (Self::default(), TcpListener::bind(any_port()).await.unwrap());
+        let address = listener.local_addr().unwrap();
+        let listener = Tls { listener, acceptor: acceptor(pair, authority) };
+        tokio::spawn(axum::serve(listener, collector.router()).into_future());
+        (collector, address)
+    }
+
+    fn router(&self) -> Router {
         let traces = async |State(it): State<Self>, body: Bytes| {
             it.traces.lock().unwrap().push(ExportTraceServiceRequest::decode(body).unwrap());
         };
@@ -142,8 +165,7 @@ impl Collector {
         };
         let router = Router::new().route("/v1/traces", post(traces));
         let router = router.route("/v1/metrics", post(metrics)).route("/v1/logs", post(logs));
-        tokio::spawn(axum::serve(listener, router.with_state(collector.clone())).into_future());
-        (collector, address)
+        router.with_state(self.clone())
     }
 
     /// The spans that have come, once there are so many.
@@ -226,6 +248,40 @@ impl Collector {
         let scopes = requests.iter().flat_map(|it| &it.resource_metrics).flat_map(|it| &it.scope_metrics);
         scopes.flat_map(|scope| &scope.metrics).map(|metric| metric.name.clone()).collect()
     }
+}
+
+/// Connections whose handshake went well.
+struct Tls {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Listener for Tls {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+        loop {
+            let (stream, peer) = self.listener.accept().await.unwrap();
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, peer);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+fn acceptor(pair: &Pair, authority: &Authority) -> TlsAcceptor {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap()).unwrap();
+    let known = WebPkiClientVerifier::builder(Arc::new(roots)).build().unwrap();
+    let certificate = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
+    let config = rustls::ServerConfig::builder().with_client_cert_verifier(known);
+    TlsAcceptor::from(Arc::new(config.with_single_cert(vec![certificate], key).unwrap()))
 }
 
 fn attributes(attributes: &[KeyValue]) -> BTreeMap<String, String> {

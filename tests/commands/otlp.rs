@@ -165,11 +165,25 @@ async fn a_call_is_one_trace_from_its_caller_to_oci() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_behind_mutual_tls_is_told_by_whom_it_lets_in() {
     let authority = Authority::new("authority");
+    let pair = authority.good("collector");
+    for (protocol, (collector, address)) in [
+        ("grpc", Collector::over_mutual_tls(&pair, &authority).await),
+        ("http/protobuf", Collector::over_https(&pair, &authority).await),
+    ] {
+        tells_whom_it_lets_in(&authority, protocol, &collector, address).await;
+    }
+}
+
+async fn tells_whom_it_lets_in(
+    authority: &Authority,
+    protocol: &str,
+    collector: &Collector,
+    address: SocketAddr,
+) {
     let (own, stranger) = (authority.good("gateway"), Authority::new("stranger").good("gateway"));
     let upstream = Upstream::start().await;
-    let (collector, address) = Collector::over_mutual_tls(&authority.good("collector"), &authority).await;
     let url = format!("https://localhost:{}", address.port());
-    let program = exporting(serve(&upstream), "grpc", address).env("OTEL_EXPORTER_OTLP_ENDPOINT", &url);
+    let program = exporting(serve(&upstream), protocol, address).env("OTEL_EXPORTER_OTLP_ENDPOINT", &url);
     let program = [
         ("CERTIFICATE", "ca.pem", &authority.pem),
         ("CLIENT_CERTIFICATE", "own.pem", &own.certificate),
