@@ -20,6 +20,15 @@ import (
 const usage = `backup [FLAGS] volume VOLUME_ID              makes a backup of a volume
 backup [FLAGS] boot-volume BOOT_VOLUME_ID    makes a backup of a boot volume
 backup [FLAGS] calls                         calls from standard input, answers to standard output, as JSON lines
+
+--gateway TARGET       the gateway, as gRPC names it: host:port, dns:///name:port (default 127.0.0.1:50051)
+--tls                  TLS, with the system's authorities
+--tls-ca FILE          TLS, with these authorities (PEM)
+--tls-cert FILE, --tls-key FILE    the certificate of this client and its key, for mutual TLS
+--service-config FILE  in place of the one that is built in
+--name NAME            the backup's display name
+--retry-token TOKEN    default: a new UUID, told on standard error before the call
+--timeout SECONDS      the deadline (default 30)
 `
 
 // What the command line says.
@@ -54,20 +63,18 @@ func parse(arguments []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("backup", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	flags.StringVar(&o.gateway.Target, "gateway", "127.0.0.1:50051", "the gateway, as gRPC names it: `host:port`, dns:///name:port")
-	flags.BoolVar(&o.gateway.TLS, "tls", false, "TLS, with the system's authorities")
-	flags.StringVar(&o.gateway.CAFile, "tls-ca", "", "TLS, with the authorities of this `file` (PEM)")
-	flags.StringVar(&o.gateway.CertFile, "tls-cert", "", "this client's certificate, for mutual TLS: a `file` (PEM)")
-	flags.StringVar(&o.gateway.KeyFile, "tls-key", "", "its key: a `file` (PEM)")
-	flags.StringVar(&o.serviceConfigFile, "service-config", "", "a service config in place of the one that is built in: a `file` (JSON)")
-	flags.StringVar(&o.name, "name", "", "the backup's display `name`")
-	flags.StringVar(&o.retryToken, "retry-token", "", "what makes the call safe to repeat; a new UUID unless given: a `token`")
-	seconds := flags.Float64("timeout", 30, "the deadline, in `seconds`")
+	flags.StringVar(&o.gateway.Target, "gateway", "127.0.0.1:50051", "")
+	flags.BoolVar(&o.gateway.TLS, "tls", false, "")
+	flags.StringVar(&o.gateway.CAFile, "tls-ca", "", "")
+	flags.StringVar(&o.gateway.CertFile, "tls-cert", "", "")
+	flags.StringVar(&o.gateway.KeyFile, "tls-key", "", "")
+	flags.StringVar(&o.serviceConfigFile, "service-config", "", "")
+	flags.StringVar(&o.name, "name", "", "")
+	flags.StringVar(&o.retryToken, "retry-token", "", "")
+	seconds := flags.Float64("timeout", 30, "")
 	err := flags.Parse(arguments)
 	if errors.Is(err, flag.ErrHelp) {
-		fmt.Print(usage + "\n")
-		flags.SetOutput(os.Stdout)
-		flags.PrintDefaults()
+		fmt.Print(usage)
 	}
 	if err != nil {
 		return o, err
