@@ -68,11 +68,7 @@ class Run:
     def __init__(self, chosen, binary: Path, work: Path, words: str):
         self.words, self.failed = words, 0
         run = secrets.token_hex(3)
-        self.stages = [
-            Stage(language, binary, work / language.name, run + language.name[0]) for language in chosen
-        ]
-        self.work, self.binary = work, binary
-
+        self.stages = [Stage(language, binary, work / language.name, run + language.name[0]) for language in chosen]
     def play(self) -> int:
         began = time.monotonic()
         # Side by side: each has an OCI, a gateway and tokens of its own.
@@ -83,7 +79,7 @@ class Run:
             thread.join()
         self.compare()
         for name, scene in together.SCENES.items():
-            self.one(self.stages, "all", name, lambda scene=scene: scene(self.stages, self.binary, self.work))
+            self.one(self.stages, "all", name, lambda scene=scene: self.in_company(scene))
         for stage in self.stages:
             stage.close()
         print(f"{self.failed} failed" if self.failed else "all is as it should be", f"({time.monotonic() - began:.0f} s)")
@@ -111,6 +107,11 @@ class Run:
             return stage.wrong
 
         self.one([stage], stage.language.name, name, play)
+
+    def in_company(self, scene):
+        with together.Company(self.stages) as company:
+            scene(company)
+            return company.wrong
 
     def one(self, stages, who: str, name: str, play):
         if self.words not in name:

@@ -59,7 +59,7 @@ class Stage:
         return self.scene.enter_context(Program(self.language, gateway, flags, wrapper))
 
     def once(self, gateway: str, *flags) -> Program:
-        """A program whose library repeats nothing."""
+        """A program whose library repeats nothing, and asks for no health."""
         return self.program(gateway, "--service-config", WITHOUT_RETRIES, *flags)
 
     def command(self, *arguments) -> subprocess.CompletedProcess:
