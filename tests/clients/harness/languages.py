@@ -36,7 +36,7 @@ class Language:
         sources = digest(self.folder, ROOT / "proto", ROOT / "examples/clients/service-config.json")
         if self.made().exists() and self.made().read_text() == sources:
             return
-        print(f"building {self.name}", flush=True)
+        print(f"building {self.name}", file=sys.stderr)
         self.made().unlink(missing_ok=True)
         for command in self.build:
             subprocess.run(command, cwd=self.folder, env=os.environ | self.environment, check=True, stdout=sys.stderr)
@@ -101,7 +101,7 @@ def need_tools() -> Path:
     stamp, stubs, python = TOOLS / "built", TOOLS / "stubs", TOOLS / "bin/python"
     if stamp.exists() and stamp.read_text() == wanted:
         return python
-    print("building the harness' own tools", flush=True)
+    print("building the harness' own tools", file=sys.stderr)
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(TOOLS)], check=True)
     pip = [str(TOOLS / "bin/pip"), "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
     subprocess.run([*pip, "--requirement", str(requirements)], check=True)
