@@ -107,6 +107,7 @@ def words(call, answer, repeat: bool) -> str:
 
 # What belongs to one run or one moment: where it stands is compared, what it is not.
 OF_ONE_RUN = [
+    (re.compile(r"ocid1\.tenancy\.oc1\.\.[a-z0-9]+"), "<tenancy>"),
     (re.compile(r"ocid1\.(boot)?volumebackup\.[a-z0-9.]+"), r"<id of a \1volumebackup>"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "<time>"),
     (re.compile(r"volumebackup\d{14}"), "<name>"),
@@ -116,12 +117,13 @@ OF_ONE_RUN = [
 ]
 
 
-def normalised(answer, run: str):
+def normalised(answer, own: dict[str, str]):
     """What has to be equal in all languages.
 
     Not `tookMs`; not `words`, which `always` has held against the rest of the answer; and not the message where no gateway
     answered: libraries have words of their own. Of an answer that the gateway tried to get several times, neither how
     often nor what it would have done next. Metadata of a call that the library ended is what came before its end, or not.
+    `own` are texts of this language's part of the run, with names for them.
     """
     kept = {key: value for key, value in answer.items() if key not in ("tookMs", "words")}
     if answer["code"] != "OK" and "domain" not in answer:
@@ -132,16 +134,29 @@ def normalised(answer, run: str):
         info.pop("last_error", None)
         if kept["pushbackMs"] > 0:
             kept |= {"retryAfterMs": "<ms>", "pushbackMs": "<ms>", "repeatAfterMs": "<ms>"}
-    return anonymous(kept, run)
+    return anonymous(kept, own)
 
 
-def anonymous(value, run: str):
+def anonymous(value, own: dict[str, str]):
     if isinstance(value, dict):
-        return {anonymous(key, run): anonymous(item, run) for key, item in value.items()}
+        return {anonymous(key, own): anonymous(item, own) for key, item in value.items()}
     if isinstance(value, list):
-        return [anonymous(item, run) for item in value]
+        return [anonymous(item, own) for item in value]
     if isinstance(value, str):
-        value = value.replace(run, "{run}")
+        for text, name in own.items():
+            value = value.replace(text, name)
         for pattern, name in OF_ONE_RUN:
             value = pattern.sub(name, value)
     return value
+
+
+def unlike(one, other, path=""):
+    """Where two answers differ."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in sorted(one.keys() | other.keys()):
+            if key in one and key in other:
+                yield from unlike(one[key], other[key], f"{path}.{key}")
+            else:
+                yield f"{path}.{key}: {brief(one.get(key))} and {brief(other.get(key))}"
+    elif one != other:
+        yield f"{path}: {brief(one)} and {brief(other)}"

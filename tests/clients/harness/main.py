@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import json
 import os
 import secrets
 import shutil
@@ -13,7 +12,7 @@ import time
 import traceback
 from pathlib import Path
 
-from . import languages, scenes, speed, table, together
+from . import compare, languages, scenes, speed, table, together
 from .stage import Stage
 
 # One line at a time.
@@ -134,11 +133,6 @@ class Run:
                 if len(answers) != len(reference):
                     wrong.append(f"{name}: {len(answers)} answers, and {len(reference)} of {first.language.name}")
                 for one, two in zip(reference, answers):
-                    if one != two:
-                        wrong += [f"{name}:", f"  {first.language.name}: {text(one)}", f"  {other.language.name}: {text(two)}"]
+                    wrong += [f"{name}: {line}" for line in compare.unlike(one, two)]
             self.failed += bool(wrong)
             say("FAILED" if wrong else "ok", other.language.name, f"saw what {first.language.name} saw", 0, wrong)
-
-
-def text(value) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True)

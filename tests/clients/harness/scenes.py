@@ -77,6 +77,19 @@ def not_trusted(stage: Stage):
     stage.check(len(gateway.calls(stage.token("tls"))) == 1, "the library repeated the call")
 
 
+@scene("no attempt is answered in its time: UPSTREAM_TIMEOUT")
+def unanswered(stage: Stage):
+    gateway = stage.gateway("--attempt-timeout", "200ms")
+    call = stage.call("unanswered", timeoutMs=15000)
+    token = call["request"]["retryToken"]
+    stall = {"stall": {"at": "after_commit", "ms": 1500}}
+    stage.sandbox.add_faults([{"retry_token": token, "times": "forever", "fault": stall}])
+    expected = of_the_gateway("UNAVAILABLE", "UPSTREAM_TIMEOUT", "UNKNOWN", retryAfterMs=1000, decision="REPEAT", **NEVER)
+    expected["errorMetadata"]["attempts"] = "5"
+    stage.answer(call, stage.program(gateway.address).ask(call), expected)
+    stage.check(len(gateway.calls(token)) == 1, "the library repeated the call")
+
+
 @scene("nearly all failed for a while: BREAKER_OPEN, and a call ends in its time nevertheless")
 def broken(stage: Stage):
     door = Door(stage.sandbox.address("OCI"))
@@ -338,8 +351,9 @@ def fails(stage: Stage, exit_code: int, about: str, *arguments, within=None):
         stage.check(done.took <= within, f"{what}: took {done.took:.1f} s, more than {within} s")
 
 
+TOKEN = ["--retry-token", "once"]
 # A deadline for those who meet nobody, and what a virtual machine on a busy computer needs besides to start and end.
-SHORT, AROUND = ["--timeout", "1", "--retry-token", "once"], 4
+SHORT, AROUND = ["--timeout", "1", *TOKEN], 5
 
 
 @scene("volume and boot-volume: a line with all that matters")
@@ -368,8 +382,8 @@ def bad_input(stage: Stage):
         refused = r"^(UNAVAILABLE|DEADLINE_EXCEEDED): .*no gateway answered.*repeat with the retry token once in 1\.0 s$"
         fails(stage, 1, refused, "--gateway", f"127.0.0.1:{port}", *SHORT, *volume, within=AROUND)
     fails(stage, 1, "no gateway answered", "--gateway", "no-such-host.invalid:50051", *SHORT, *volume, within=AROUND)
-    fails(stage, 1, r"^INVALID_ARGUMENT: .*mend volume_id: .*opc-request-id", *here, *SHORT, "volume", "nonsense", within=AROUND)
-    fails(stage, 1, r"^NOT_FOUND: .*opc-request-id", *here, *SHORT, "boot-volume", "ocid1.bootvolume.oc1.iad.missing", within=AROUND)
+    fails(stage, 1, r"^INVALID_ARGUMENT: .*mend volume_id: .*opc-request-id", *here, *TOKEN, "volume", "nonsense")
+    fails(stage, 1, r"^NOT_FOUND: .*opc-request-id", *here, *TOKEN, "boot-volume", "ocid1.bootvolume.oc1.iad.missing")
     fails(stage, 2, "nonsense", "--nonsense", *volume)
     fails(stage, 2, ".", *here, "volume")
     fails(stage, 2, ".", *here, "nonsense")
@@ -393,27 +407,32 @@ def bad_line(stage: Stage):
     stage.check(client.close() == 0, "the end of the input does not end the program with 0")
 
 
+def named(gateway) -> str:
+    return gateway.address.replace("127.0.0.1", "localhost")
+
+
 @scene("TLS and mutual TLS, and what is said where they fail")
 def tls(stage: Stage):
     files = certificates.make(stage.work.parent / "certificates")
     door = ["--tls-cert", files / "gateway.pem", "--tls-key", files / "gateway.key"]
     mine = ["--tls-cert", files / "client.pem", "--tls-key", files / "client.key"]
     theirs = ["--tls-cert", files / "stranger.pem", "--tls-key", files / "stranger.key"]
-    one_sided = stage.gateway(*door)
-    mutual = stage.gateway(*door, "--tls-client-ca", files / "ca.pem")
+    # By name, as people do.
+    one_sided = named(stage.gateway(*door))
+    mutual = named(stage.gateway(*door, "--tls-client-ca", files / "ca.pem"))
     ca, other = ["--tls-ca", files / "ca.pem"], ["--tls-ca", files / "other-ca.pem"]
     call = stage.call("tlsOnce")
-    stage.answer(call, stage.program(one_sided.address, *ca).ask(call), {"code": "OK"})
+    stage.answer(call, stage.program(one_sided, *ca).ask(call), {"code": "OK"})
     call = stage.call("mutual")
-    stage.answer(call, stage.program(mutual.address, *ca, *mine).ask(call), {"code": "OK"})
+    stage.answer(call, stage.program(mutual, *ca, *mine).ask(call), {"code": "OK"})
     volume = [*SHORT, "volume", f"ocid1.volume.oc1.iad.tls{stage.run}"]
     for about, *arguments in [
-        ("a certificate of another authority", one_sided.address, *other),
-        ("the system's authorities", one_sided.address, "--tls"),
-        ("plaintext to TLS", one_sided.address),
-        ("TLS to plaintext", stage.common.address, *ca),
-        ("no certificate of the client's", mutual.address, *ca),
-        ("a stranger's certificate", mutual.address, *ca, *theirs),
+        ("a certificate of another authority", one_sided, *other),
+        ("the system's authorities", one_sided, "--tls"),
+        ("plaintext to TLS", one_sided),
+        ("TLS to plaintext", named(stage.common), *ca),
+        ("no certificate of the client's", mutual, *ca),
+        ("a stranger's certificate", mutual, *ca, *theirs),
     ]:
         before = len(stage.wrong)
         fails(stage, 1, "no gateway answered", "--gateway", *arguments, *volume, within=AROUND)

@@ -88,7 +88,8 @@ class Stage:
         if found:
             self.wrong.append(f"{what}the answer was {json.dumps(answer, ensure_ascii=False)[:1500]}")
         if compared:
-            self.seen[self.name].append(compare.normalised(answer, self.run))
+            own = {self.run: "{run}", str(self.work): "{work}"}
+            self.seen[self.name].append(compare.normalised(answer, own))
 
     def token(self, name: str) -> str:
         return f"{name}-{self.run}"
