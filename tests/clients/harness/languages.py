@@ -114,5 +114,11 @@ def need_tools() -> Path:
     return python
 
 
+def need_buf() -> Path:
+    find = ["bash", "-c", "source .ci/tools; need buf >&2; command -v buf"]
+    found = subprocess.run(find, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    return Path(found.stdout.strip())
+
+
 def tools_environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(TOOLS / "stubs"), "PYTHONDONTWRITEBYTECODE": "1"}

@@ -170,8 +170,7 @@ def now() -> str:
 @scene("buf curl, which knows no proto, learns it by reflection and shows the details of errors")
 def by_reflection(company: Company):
     gateway = company.gateway("reflected")
-    find = ["bash", "-c", "source .ci/tools; need buf >&2; command -v buf"]
-    buf = subprocess.run(find, cwd=languages.ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    buf = languages.need_buf()
 
     def curl(rpc, request):
         command = [buf, "curl", "--protocol", "grpc", "--http2-prior-knowledge", "--reflect", "--data", json.dumps(request)]

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -142,7 +143,8 @@ func create(ctx context.Context, client *backup.Client, o options) error {
 		}
 		made, header = response.GetBootVolumeBackup(), md
 	}
-	fmt.Printf("%s %s; retry token %s; opc-request-id %s\n", made.GetId(), made.GetLifecycleState(),
+	state := strings.TrimPrefix(made.GetLifecycleState().String(), "LIFECYCLE_STATE_")
+	fmt.Printf("%s %s; retry token %s; opc-request-id %s\n", made.GetId(), state,
 		backup.First(header, backup.RetryTokenKey), backup.First(header, backup.RequestIDKey))
 	return nil
 }
