@@ -59,9 +59,11 @@ sandbox:
 observability *ARGS:
     tests/observability/run {{ ARGS }}
 
-# The gateway through the eyes of clients in other languages.
+# The gateway through the eyes of clients in five languages, their generated code, and their pages.
 clients:
     tests/clients/run
+    tests/clients/fresh
+    tests/clients/pages
 
 # OCI's Python and Go SDKs against the sandbox, by each way to sign in.
 sign-in:
