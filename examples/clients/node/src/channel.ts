@@ -2,6 +2,7 @@
  * The channel to the gateway. One serves the whole process: it connects by itself, takes turns over all addresses of
  * its target, and repeats what the service config says.
  */
+import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { type ChannelCredentials, Client, credentials } from "@grpc/grpc-js";
 
@@ -40,5 +41,9 @@ export function plaintext(): ChannelCredentials {
  * @param key its private key
  */
 export function tls(authorities?: Buffer, certificate?: Buffer, key?: Buffer): ChannelCredentials {
+  if (authorities !== undefined) {
+    // Throws where there is no certificate: to Node that means that nobody is trusted, and no call would say why.
+    new X509Certificate(authorities);
+  }
   return credentials.createSsl(authorities, key, certificate);
 }

@@ -1,5 +1,5 @@
 import { type DescMessage, type DescMethodUnary, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
-import { type Client, Metadata } from "@grpc/grpc-js";
+import { type Client, connectivityState, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { BackupService } from "./gen/ocibackup/v1/backup_service_pb.js";
 import type {
   CreateBootVolumeBackupRequest,
@@ -69,10 +69,10 @@ function unary<I extends DescMessage, O extends DescMessage>(
       { deadline: Date.now() + deadlineMs },
       (error, response) => {
         signal?.removeEventListener("abort", cancel);
-        if (response === undefined) {
-          reject(error);
-        } else {
+        if (response !== undefined) {
           resolve({ response, metadata: received });
+        } else {
+          tellWhy(channel, error as ServiceError).then(reject);
         }
       },
     );
@@ -81,5 +81,32 @@ function unary<I extends DescMessage, O extends DescMessage>(
     call.on("metadata", (initial) => {
       received = initial;
     });
+  });
+}
+
+/**
+ * A call that waited in vain for a gateway ends without a word about why there was none. A call that does not wait is
+ * told at once: the health check serves for that.
+ */
+function tellWhy(channel: Client, error: ServiceError): Promise<ServiceError> {
+  const state = channel.getChannel().getConnectivityState(false);
+  if (error.code !== status.DEADLINE_EXCEEDED || state !== connectivityState.TRANSIENT_FAILURE) {
+    return Promise.resolve(error);
+  }
+  const bytes = (message: Buffer) => message;
+  return new Promise((resolve) => {
+    channel.makeUnaryRequest(
+      "/grpc.health.v1.Health/Check",
+      bytes,
+      bytes,
+      Buffer.alloc(0),
+      { deadline: Date.now() + 100 },
+      (reason) => {
+        if (reason !== null) {
+          error.details += `: ${reason.details}`;
+        }
+        resolve(error);
+      },
+    );
   });
 }

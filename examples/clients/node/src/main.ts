@@ -53,7 +53,7 @@ function parse(commandLine: string[]) {
 }
 
 async function run(commandLine: string[]): Promise<number> {
-  const { values: flags, positionals } = understood(() => parse(commandLine));
+  const { values: flags, positionals } = understood("", () => parse(commandLine));
   if (flags.help) {
     process.stdout.write(USAGE);
     return 0;
@@ -73,7 +73,7 @@ async function run(commandLine: string[]): Promise<number> {
     throw new WrongUsage(`--timeout is a number of seconds, more than zero: ${flags.timeout}`);
   }
 
-  const channel = understood(() => open(flags));
+  const channel = open(flags);
   try {
     const client = new BackupClient(channel);
     if (id === undefined) {
@@ -132,12 +132,13 @@ function line(
 }
 
 function open(flags: Flags): Client {
-  const serviceConfig = flags["service-config"];
-  return openChannel(
-    flags.gateway,
-    credentials(flags),
-    serviceConfig === undefined ? builtInServiceConfig() : readFileSync(serviceConfig, "utf8"),
-  );
+  const { gateway, "service-config": named } = flags;
+  const serviceConfig =
+    named === undefined
+      ? builtInServiceConfig()
+      : understood("--service-config: ", () => readFileSync(named, "utf8"));
+  const trusted = understood("the files for TLS: ", () => credentials(flags));
+  return understood("", () => openChannel(gateway, trusted, serviceConfig));
 }
 
 function credentials(flags: Flags): ChannelCredentials {
@@ -154,21 +155,20 @@ function file(name: string | undefined): Buffer | undefined {
   return name === undefined ? undefined : readFileSync(name);
 }
 
-/** What goes wrong here is the command line's fault: a flag, a file, an address. */
-function understood<T>(work: () => T): T {
+/** What goes wrong in here is the command line's fault: a flag, a file, an address. */
+function understood<T>(what: string, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    throw new WrongUsage((error as Error).message);
+    throw new WrongUsage(what + (error as Error).message);
   }
 }
 
+// grpc-js tells TLS the name that it calls even where that is an IP address, which Node warns of.
+Object.assign(process, { noDeprecation: true });
 try {
   process.exitCode = await run(process.argv.slice(2));
 } catch (error) {
-  if (!(error instanceof WrongUsage || error instanceof NotUnderstood)) {
-    throw error;
-  }
-  console.error(`backup: ${error.message.replace(/\r\n|[\n\r]/g, " ")}`);
-  process.exitCode = 2;
+  console.error(`backup: ${(error as Error).message.replace(/\r\n|[\n\r]/g, " ")}`);
+  process.exitCode = error instanceof WrongUsage || error instanceof NotUnderstood ? 2 : 1;
 }

@@ -159,16 +159,25 @@ record Failure(
         : "mend the cause before repeating";
   }
 
-  /** The gateway's message. The library's own is often no more than "io exception": then the cause tells. */
+  /**
+   * The gateway's message. The library's own is either no more than "io exception", and the cause tells, or it
+   * has the cause's stack in it, which tells a person nothing.
+   */
   private static String message(Status status, boolean answered) {
     String message = status.getDescription() == null ? "" : status.getDescription();
-    Throwable cause = answered ? null : status.getCause();
+    if (answered) {
+      return message;
+    }
+    Throwable cause = status.getCause();
     while (cause != null && cause.getCause() != null) {
       cause = cause.getCause();
     }
-    return cause == null || cause.getMessage() == null || message.contains(cause.getMessage())
-        ? message
-        : message + ": " + cause.getMessage();
+    return withoutStack(
+        cause == null || cause.getMessage() == null ? message : message + ": " + cause.getMessage());
+  }
+
+  static String withoutStack(String message) {
+    return message.replaceAll("\\R\\s*(at .*|\\.\\.\\. \\d+ more)", "");
   }
 
   private static <T extends Message> Optional<T> detail(com.google.rpc.Status status, Class<T> type) {

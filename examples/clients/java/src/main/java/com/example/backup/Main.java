@@ -57,7 +57,7 @@ public final class Main {
 
   private static final class WrongUsage extends Exception {
     WrongUsage(String message) {
-      super(message.replaceAll("\\R", " "));
+      super(Failure.withoutStack(message).replaceAll("\\R", " "));
     }
   }
 
@@ -68,6 +68,8 @@ public final class Main {
     LogManager.getLogManager().reset();
     PrintStream out = new PrintStream(new FileOutputStream(FileDescriptor.out), true, StandardCharsets.UTF_8);
     PrintStream err = new PrintStream(new FileOutputStream(FileDescriptor.err), true, StandardCharsets.UTF_8);
+    // An address can be so wrong that a thread of the library dies of it. The call says the rest.
+    Thread.setDefaultUncaughtExceptionHandler((thread, e) -> err.println("backup: " + e));
     int exitCode;
     try {
       exitCode = run(arguments, out, err);
@@ -196,8 +198,8 @@ public final class Main {
               : GatewayChannel.serviceConfig();
       return GatewayChannel.open(
           flags.getOrDefault("--gateway", "127.0.0.1:50051"), credentials(flags), serviceConfig);
-    } catch (IOException | IllegalArgumentException | IllegalStateException e) {
-      throw new WrongUsage(e.toString());
+    } catch (IOException | RuntimeException e) { // The library has one for each way to be wrong.
+      throw new WrongUsage(e.getMessage());
     }
   }
 
@@ -207,9 +209,14 @@ public final class Main {
     }
     boolean tls =
         flags.containsKey("--tls") || flags.containsKey("--tls-ca") || flags.containsKey("--tls-cert");
-    return tls
-        ? GatewayChannel.tls(file(flags, "--tls-ca"), file(flags, "--tls-cert"), file(flags, "--tls-key"))
-        : GatewayChannel.plaintext();
+    if (!tls) {
+      return GatewayChannel.plaintext();
+    }
+    try {
+      return GatewayChannel.tls(file(flags, "--tls-ca"), file(flags, "--tls-cert"), file(flags, "--tls-key"));
+    } catch (IllegalArgumentException e) {
+      throw new WrongUsage("the files for TLS: " + e.getMessage());
+    }
   }
 
   /** The file of a flag, null without the flag. */
