@@ -115,9 +115,7 @@ function whatBecameOfTheBackup(outcome: string | undefined, answered: boolean, r
     case "UNKNOWN":
       return "the backup may have been made";
     default:
-      return !answered && repeat
-        ? "no gateway answered, so the backup may have been made"
-        : "this call made nothing";
+      return !answered && repeat ? "no gateway answered, so the backup may have been made" : "this call made nothing";
   }
 }
 

@@ -8,7 +8,10 @@ import {
   CreateBootVolumeBackupRequestSchema,
   CreateBootVolumeBackupResponseSchema,
 } from "./gen/ocibackup/v1/boot_volume_backup_pb.js";
-import { CreateVolumeBackupRequestSchema, CreateVolumeBackupResponseSchema } from "./gen/ocibackup/v1/volume_backup_pb.js";
+import {
+  CreateVolumeBackupRequestSchema,
+  CreateVolumeBackupResponseSchema,
+} from "./gen/ocibackup/v1/volume_backup_pb.js";
 
 const DEADLINE_MS = 30_000;
 
@@ -77,8 +80,7 @@ function answerLine(client: BackupClient, line: unknown): Promise<JsonValue> {
 async function answer(call: Call): Promise<Record<string, JsonValue>> {
   const started = performance.now();
   const canceller = new AbortController();
-  const timer =
-    call.cancelAfterMs === undefined ? undefined : setTimeout(() => canceller.abort(), call.cancelAfterMs);
+  const timer = call.cancelAfterMs === undefined ? undefined : setTimeout(() => canceller.abort(), call.cancelAfterMs);
   let told: Record<string, JsonValue>;
   try {
     const { response, metadata } = await call.make(canceller.signal);

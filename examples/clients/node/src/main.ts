@@ -134,9 +134,7 @@ function line(
 function open(flags: Flags): Client {
   const { gateway, "service-config": named } = flags;
   const serviceConfig =
-    named === undefined
-      ? builtInServiceConfig()
-      : understood("--service-config: ", () => readFileSync(named, "utf8"));
+    named === undefined ? builtInServiceConfig() : understood("--service-config: ", () => readFileSync(named, "utf8"));
   const trusted = understood("the files for TLS: ", () => credentials(flags));
   return understood("", () => openChannel(gateway, trusted, serviceConfig));
 }

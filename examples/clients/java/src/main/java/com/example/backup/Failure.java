@@ -46,7 +46,9 @@ record Failure(
     String words) {
 
   enum Decision {
-    /** Make the same call with the same retry token: it may succeed, or it settles what happened. */
+    /**
+     * Make the same call with the same retry token: it may succeed, or it settles what happened.
+     */
     REPEAT,
     /** This call made nothing, and the same call would fail again. */
     STOP
@@ -54,7 +56,9 @@ record Failure(
 
   private static final long REPEAT_AFTER_MS = 1_000;
 
-  /** Codes by which the library says that no gateway answered, so that nobody knows what happened. */
+  /**
+   * Codes by which the library says that no gateway answered, so that nobody knows what happened.
+   */
   private static final Set<Status.Code> WITHOUT_ANSWER =
       Set.of(
           Status.Code.UNAVAILABLE,
@@ -160,8 +164,8 @@ record Failure(
   }
 
   /**
-   * The gateway's message. The library's own is either no more than "io exception", and the cause tells, or it
-   * has the cause's stack in it, which tells a person nothing.
+   * The gateway's message. The library's own is either no more than "io exception", and the cause
+   * tells, or it has the cause's stack in it, which tells a person nothing.
    */
   private static String message(Status status, boolean answered) {
     String message = status.getDescription() == null ? "" : status.getDescription();
@@ -173,14 +177,17 @@ record Failure(
       cause = cause.getCause();
     }
     return withoutStack(
-        cause == null || cause.getMessage() == null ? message : message + ": " + cause.getMessage());
+        cause == null || cause.getMessage() == null
+            ? message
+            : message + ": " + cause.getMessage());
   }
 
   static String withoutStack(String message) {
     return message.replaceAll("\\R\\s*(at .*|\\.\\.\\. \\d+ more)", "");
   }
 
-  private static <T extends Message> Optional<T> detail(com.google.rpc.Status status, Class<T> type) {
+  private static <T extends Message> Optional<T> detail(
+      com.google.rpc.Status status, Class<T> type) {
     if (status != null) {
       for (Any detail : status.getDetailsList()) {
         if (detail.is(type)) {

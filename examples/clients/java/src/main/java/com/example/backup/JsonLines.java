@@ -54,7 +54,11 @@ final class JsonLines {
   }
 
   private record CallLine(
-      String rpc, JsonObject request, Map<String, String> metadata, Long timeoutMs, Long cancelAfterMs) {}
+      String rpc,
+      JsonObject request,
+      Map<String, String> metadata,
+      Long timeoutMs,
+      Long cancelAfterMs) {}
 
   private record LoadLine(
       String rpc, String prefix, Long calls, Long forMs, Integer atOnce, Long timeoutMs) {}
@@ -121,8 +125,7 @@ final class JsonLines {
     JsonObject answer;
     try (Context.CancellableContext context = Context.current().withCancellation()) {
       if (call.cancelAfterMs() != null) {
-        clock.schedule(
-            () -> context.cancel(null), call.cancelAfterMs(), TimeUnit.MILLISECONDS);
+        clock.schedule(() -> context.cancel(null), call.cancelAfterMs(), TimeUnit.MILLISECONDS);
       }
       answer = success(context.call(call.make()::get));
     } catch (StatusRuntimeException e) {
@@ -156,7 +159,8 @@ final class JsonLines {
               JsonArray violations = new JsonArray();
               found
                   .getFieldViolationsList()
-                  .forEach(one -> violations.add(pair("field", one.getField(), one.getDescription())));
+                  .forEach(
+                      one -> violations.add(pair("field", one.getField(), one.getDescription())));
               answer.add("violations", violations);
             });
     failure
@@ -167,7 +171,8 @@ final class JsonLines {
               found
                   .getViolationsList()
                   .forEach(
-                      one -> violations.add(pair("subject", one.getSubject(), one.getDescription())));
+                      one ->
+                          violations.add(pair("subject", one.getSubject(), one.getDescription())));
               answer.add("quotaViolations", violations);
             });
     failure
@@ -182,8 +187,7 @@ final class JsonLines {
     failure
         .retry()
         .ifPresent(
-            retry ->
-                answer.addProperty("retryAfterMs", Durations.toMillis(retry.getRetryDelay())));
+            retry -> answer.addProperty("retryAfterMs", Durations.toMillis(retry.getRetryDelay())));
     String pushback = failure.metadata().get(BackupClient.key("grpc-retry-pushback-ms"));
     if (pushback != null) {
       answer.addProperty("pushbackMs", Long.parseLong(pushback));
@@ -221,7 +225,9 @@ final class JsonLines {
   }
 
   private JsonObject load(LoadLine load) throws NotUnderstood, InterruptedException {
-    if (load.prefix() == null || load.atOnce() == null || load.atOnce() < 1
+    if (load.prefix() == null
+        || load.atOnce() == null
+        || load.atOnce() < 1
         || (load.calls() == null) == (load.forMs() == null)) {
       throw new NotUnderstood("a load has a prefix, atOnce, and either calls or forMs");
     }

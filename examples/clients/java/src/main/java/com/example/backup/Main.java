@@ -8,8 +8,8 @@ import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
 import io.grpc.StatusRuntimeException;
 import java.io.BufferedReader;
-import java.io.FileOutputStream;
 import java.io.FileDescriptor;
+import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
@@ -66,8 +66,10 @@ public final class Main {
   public static void main(String[] arguments) throws Exception {
     // What the library logs of a failed connection is in the words of the failed call.
     LogManager.getLogManager().reset();
-    PrintStream out = new PrintStream(new FileOutputStream(FileDescriptor.out), true, StandardCharsets.UTF_8);
-    PrintStream err = new PrintStream(new FileOutputStream(FileDescriptor.err), true, StandardCharsets.UTF_8);
+    PrintStream out =
+        new PrintStream(new FileOutputStream(FileDescriptor.out), true, StandardCharsets.UTF_8);
+    PrintStream err =
+        new PrintStream(new FileOutputStream(FileDescriptor.err), true, StandardCharsets.UTF_8);
     // An address can be so wrong that a thread of the library dies of it. The call says the rest.
     Thread.setDefaultUncaughtExceptionHandler((thread, e) -> err.println("backup: " + e));
     int exitCode;
@@ -94,11 +96,15 @@ public final class Main {
         switch (command) {
           case "volume", "boot-volume" -> 1;
           case "calls" -> 0;
-          default -> throw new WrongUsage("what to do is volume, boot-volume or calls (see --help)");
+          default ->
+              throw new WrongUsage("what to do is volume, boot-volume or calls (see --help)");
         };
     if (words.size() != expected) {
       throw new WrongUsage(
-          command + (expected == 0 ? " takes no argument" : " takes one argument: whose backup to make"));
+          command
+              + (expected == 0
+                  ? " takes no argument"
+                  : " takes one argument: whose backup to make"));
     }
     Duration deadline = deadline(flags.getOrDefault("--timeout", "30"));
 
@@ -116,7 +122,8 @@ public final class Main {
         err.println("retry token " + token);
       }
       try {
-        out.println(backup(client, command, words.getFirst(), flags.get("--name"), token, deadline));
+        out.println(
+            backup(client, command, words.getFirst(), flags.get("--name"), token, deadline));
         return 0;
       } catch (StatusRuntimeException e) {
         err.println(Failure.explain(e, token).words());
@@ -128,7 +135,12 @@ public final class Main {
   }
 
   private static String backup(
-      BackupClient client, String command, String id, String name, String token, Duration deadline) {
+      BackupClient client,
+      String command,
+      String id,
+      String name,
+      String token,
+      Duration deadline) {
     if (command.equals("volume")) {
       var request = CreateVolumeBackupRequest.newBuilder().setVolumeId(id).setRetryToken(token);
       if (name != null) {
@@ -138,7 +150,8 @@ public final class Main {
       var backup = made.response().getVolumeBackup();
       return line(backup.getId(), backup.getLifecycleState(), token, made.metadata());
     }
-    var request = CreateBootVolumeBackupRequest.newBuilder().setBootVolumeId(id).setRetryToken(token);
+    var request =
+        CreateBootVolumeBackupRequest.newBuilder().setBootVolumeId(id).setRetryToken(token);
     if (name != null) {
       request.setDisplayName(name);
     }
@@ -149,9 +162,12 @@ public final class Main {
 
   private static String line(String id, LifecycleState state, String token, Metadata metadata) {
     return id
-        + " " + state.name().replace("LIFECYCLE_STATE_", "")
-        + "; retry token " + token
-        + "; opc-request-id " + metadata.get(BackupClient.REQUEST_ID);
+        + " "
+        + state.name().replace("LIFECYCLE_STATE_", "")
+        + "; retry token "
+        + token
+        + "; opc-request-id "
+        + metadata.get(BackupClient.REQUEST_ID);
   }
 
   private static void split(List<String> arguments, Map<String, String> flags, Deque<String> words)
@@ -203,17 +219,21 @@ public final class Main {
     }
   }
 
-  private static ChannelCredentials credentials(Map<String, String> flags) throws WrongUsage, IOException {
+  private static ChannelCredentials credentials(Map<String, String> flags)
+      throws WrongUsage, IOException {
     if (flags.containsKey("--tls-cert") != flags.containsKey("--tls-key")) {
       throw new WrongUsage("--tls-cert and --tls-key belong together");
     }
     boolean tls =
-        flags.containsKey("--tls") || flags.containsKey("--tls-ca") || flags.containsKey("--tls-cert");
+        flags.containsKey("--tls")
+            || flags.containsKey("--tls-ca")
+            || flags.containsKey("--tls-cert");
     if (!tls) {
       return GatewayChannel.plaintext();
     }
     try {
-      return GatewayChannel.tls(file(flags, "--tls-ca"), file(flags, "--tls-cert"), file(flags, "--tls-key"));
+      return GatewayChannel.tls(
+          file(flags, "--tls-ca"), file(flags, "--tls-cert"), file(flags, "--tls-key"));
     } catch (IllegalArgumentException e) {
       throw new WrongUsage("the files for TLS: " + e.getMessage());
     }

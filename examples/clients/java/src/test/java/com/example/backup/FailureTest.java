@@ -67,14 +67,16 @@ class FailureTest {
   @Test
   void whereNoGatewayAnsweredTheCauseIsToldInOneLine() {
     Status status =
-        Status.UNAVAILABLE.withDescription("io exception").withCause(new IOException("no\r\nroute"));
+        Status.UNAVAILABLE
+            .withDescription("io exception")
+            .withCause(new IOException("no\r\nroute"));
 
     Failure failure = Failure.explain(status.asRuntimeException(), "mine");
 
     assertEquals(Failure.Decision.REPEAT, failure.decision());
     assertEquals(
-        "UNAVAILABLE: io exception: no route; no gateway answered, so the backup may have been made; "
-            + "repeat with the retry token mine in 1.0 s",
+        "UNAVAILABLE: io exception: no route; no gateway answered, so the backup may have been"
+            + " made; repeat with the retry token mine in 1.0 s",
         failure.words());
   }
 
@@ -82,8 +84,7 @@ class FailureTest {
   void whatNoCallerCanMendIsForThoseWhoRunTheGateway() {
     Failure failure =
         Failure.explain(
-            answer(
-                Status.Code.UNAVAILABLE, info("UPSTREAM_TLS", "NOT_STARTED").build(), REQUEST),
+            answer(Status.Code.UNAVAILABLE, info("UPSTREAM_TLS", "NOT_STARTED").build(), REQUEST),
             "mine");
 
     assertEquals(Failure.Decision.STOP, failure.decision());
@@ -107,6 +108,9 @@ class FailureTest {
   }
 
   private static BadRequest.FieldViolation violation(String field, String description) {
-    return BadRequest.FieldViolation.newBuilder().setField(field).setDescription(description).build();
+    return BadRequest.FieldViolation.newBuilder()
+        .setField(field)
+        .setDescription(description)
+        .build();
   }
 }
