@@ -24,6 +24,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.UUID;
+import java.util.concurrent.ExecutionException;
 import java.util.logging.LogManager;
 
 /** The command line. Exit code 0 for a backup, 1 for a failed call, 2 for a wrong command line. */
@@ -75,7 +76,7 @@ public final class Main {
     int exitCode;
     try {
       exitCode = run(arguments, out, err);
-    } catch (WrongUsage | JsonLines.NotUnderstood e) {
+    } catch (WrongUsage | Call.NotUnderstood e) {
       err.println("backup: " + e.getMessage());
       exitCode = 2;
     }
@@ -83,7 +84,7 @@ public final class Main {
   }
 
   private static int run(String[] arguments, PrintStream out, PrintStream err)
-      throws WrongUsage, JsonLines.NotUnderstood, IOException, InterruptedException {
+      throws WrongUsage, Call.NotUnderstood, IOException, InterruptedException, ExecutionException {
     Map<String, String> flags = new HashMap<>();
     Deque<String> words = new ArrayDeque<>();
     split(List.of(arguments), flags, words);
