@@ -1,0 +1,49 @@
+/**
+ * The channel to the gateway. One serves the whole process: it connects by itself, takes turns over all addresses of
+ * its target, and repeats what the service config says.
+ */
+import { X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { type ChannelCredentials, Client, credentials } from "@grpc/grpc-js";
+
+/** The service config that is used where nothing else is said. */
+export function builtInServiceConfig(): string {
+  return readFileSync(new URL("../service-config.json", import.meta.url), "utf8");
+}
+
+/**
+ * Opens a channel. It does not connect before the first call.
+ *
+ * @param target `host:port` or `dns:///name:port`
+ * @param serviceConfig gRPC's service config, as JSON
+ */
+export function openChannel(target: string, credentials: ChannelCredentials, serviceConfig: string): Client {
+  return new Client(target, credentials, {
+    "grpc.service_config": serviceConfig,
+    "grpc.enable_retries": 1,
+    // New gateways are found after 5 s, not after 30.
+    "grpc.dns_min_time_between_resolutions_ms": 5_000,
+    // A gateway that vanished without a word is noticed after a minute, not after hours.
+    "grpc.keepalive_time_ms": 60_000,
+    "grpc.keepalive_timeout_ms": 5_000,
+  });
+}
+
+export function plaintext(): ChannelCredentials {
+  return credentials.createInsecure();
+}
+
+/**
+ * TLS, and mutual TLS with a certificate. All of it PEM.
+ *
+ * @param authorities whom to trust; without them, whom Node trusts
+ * @param certificate who the caller is
+ * @param key its private key
+ */
+export function tls(authorities?: Buffer, certificate?: Buffer, key?: Buffer): ChannelCredentials {
+  if (authorities !== undefined) {
+    // Throws where there is no certificate: to Node that means that nobody is trusted, and no call would say why.
+    new X509Certificate(authorities);
+  }
+  return credentials.createSsl(authorities, key, certificate);
+}
