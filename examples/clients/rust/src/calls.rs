@@ -27,7 +27,8 @@ pub async fn run(client: &BackupClient) -> Result<(), String> {
     // Nothing else is done in the meantime: this may block.
     for (number, line) in io::stdin().lines().enumerate() {
         let line = line.map_err(|error| error.to_string())?;
-        let work = json.understand(&line).map_err(|error| format!("line {} is no call: {error}", number + 1))?;
+        let work =
+            json.understand(&line).map_err(|error| format!("line {} is no call: {error}", number + 1))?;
         let told = match work {
             Work::One(call) => call.answer(client, &json).await,
             Work::Many(calls) => Value::Array(at_once(calls, client, &json).await),
@@ -59,7 +60,9 @@ impl Json {
             return Ok(Work::Load(load));
         }
         match line {
-            Value::Array(calls) => calls.into_iter().map(|one| self.call(one)).collect::<Result<_, _>>().map(Work::Many),
+            Value::Array(calls) => {
+                calls.into_iter().map(|one| self.call(one)).collect::<Result<_, _>>().map(Work::Many)
+            }
             one => Ok(Work::One(Box::new(self.call(one)?))),
         }
     }
@@ -68,7 +71,9 @@ impl Json {
         let line: CallLine = serde_json::from_value(line).map_err(|error| error.to_string())?;
         let request = match line.rpc {
             Rpc::CreateVolumeBackup => Create::Volume(self.read("CreateVolumeBackupRequest", line.request)?),
-            Rpc::CreateBootVolumeBackup => Create::BootVolume(self.read("CreateBootVolumeBackupRequest", line.request)?),
+            Rpc::CreateBootVolumeBackup => {
+                Create::BootVolume(self.read("CreateBootVolumeBackupRequest", line.request)?)
+            }
         };
         let mut metadata = MetadataMap::new();
         for (key, value) in &line.metadata {
@@ -82,13 +87,15 @@ impl Json {
     }
 
     fn read<M: Message + Default>(&self, name: &str, json: Value) -> Result<M, String> {
-        let descriptor = self.0.get_message_by_name(&format!("ocibackup.v1.{name}")).ok_or("no such message")?;
+        let descriptor =
+            self.0.get_message_by_name(&format!("ocibackup.v1.{name}")).ok_or("no such message")?;
         let message = DynamicMessage::deserialize(descriptor, json).map_err(|error| error.to_string())?;
         message.transcode_to().map_err(|error| error.to_string())
     }
 
     fn write<M: Message>(&self, name: &str, message: &M) -> Result<Value, String> {
-        let descriptor = self.0.get_message_by_name(&format!("ocibackup.v1.{name}")).ok_or("no such message")?;
+        let descriptor =
+            self.0.get_message_by_name(&format!("ocibackup.v1.{name}")).ok_or("no such message")?;
         let mut dynamic = DynamicMessage::new(descriptor);
         dynamic.transcode_from(message).map_err(|error| error.to_string())?;
         serde_json::to_value(&dynamic).map_err(|error| error.to_string())
@@ -210,7 +217,9 @@ async fn at_once(calls: Vec<Call>, client: &BackupClient, json: &Json) -> Vec<Va
     }
     let mut answers = Vec::new();
     for one in running {
-        answers.push(one.await.unwrap_or_else(|error| json!({ "code": "INTERNAL", "message": error.to_string() })));
+        answers.push(
+            one.await.unwrap_or_else(|error| json!({ "code": "INTERNAL", "message": error.to_string() })),
+        );
     }
     answers
 }
@@ -273,10 +282,12 @@ impl<'a> Failed<'a> {
                 .iter()
                 .map(|one| json!({ "subject": one.subject, "description": one.description }))
                 .collect(),
-            resource: resource.map(
-                |one| json!({ "resourceType": one.resource_type, "resourceName": one.resource_name }),
-            ),
-            retry_after_ms: details.retry_info().and_then(|info| info.retry_delay).map(|delay| delay.as_millis()),
+            resource: resource
+                .map(|one| json!({ "resourceType": one.resource_type, "resourceName": one.resource_name })),
+            retry_after_ms: details
+                .retry_info()
+                .and_then(|info| info.retry_delay)
+                .map(|delay| delay.as_millis()),
             pushback_ms: status
                 .metadata()
                 .get("grpc-retry-pushback-ms")

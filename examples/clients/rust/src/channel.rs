@@ -55,7 +55,7 @@ impl Tls {
     pub fn read(authorities: Option<&Path>, identity: Option<(&Path, &Path)>) -> Result<Tls, ChannelError> {
         let mut config = ClientTlsConfig::new().timeout(CONNECT_WITHIN);
         config = match authorities {
-            Some(file) => config.ca_certificate(Certificate::from_pem(read(file)?)),
+            Some(file) => config.ca_certificate(Certificate::from_pem(read_certificates(file)?)),
             None => config.with_native_roots(),
         };
         if let Some((certificate, key)) = identity {
@@ -67,6 +67,15 @@ impl Tls {
 
 fn read(file: &Path) -> Result<Vec<u8>, ChannelError> {
     std::fs::read(file).map_err(|error| ChannelError::new(file.display().to_string(), error))
+}
+
+/// tonic takes a file without a certificate for no authorities at all.
+fn read_certificates(file: &Path) -> Result<Vec<u8>, ChannelError> {
+    let pem = read(file)?;
+    if !String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----") {
+        return Err(ChannelError::new(file.display().to_string(), "no certificate is in it"));
+    }
+    Ok(pem)
 }
 
 /// A channel to all the gateways behind `target`: `host:port` or `dns:///name:port`.
@@ -108,6 +117,10 @@ async fn follow(target: Target, changes: Sender<Change<String, Endpoint>>) {
     }
 }
 
+fn is_host(text: &str) -> bool {
+    !text.is_empty() && !text.contains('/')
+}
+
 struct Target {
     /// `host:port`
     name: String,
@@ -119,7 +132,7 @@ impl Target {
     fn parse(target: &str, tls: Option<Tls>) -> Result<Target, ChannelError> {
         let name = target.strip_prefix("dns:///").or_else(|| target.strip_prefix("dns:")).unwrap_or(target);
         let host = match name.rsplit_once(':') {
-            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => host,
+            Some((host, port)) if is_host(host) && port.parse::<u16>().is_ok() => host,
             _ => {
                 let what = format!("{target:?} is neither host:port nor dns:///name:port");
                 return Err(ChannelError { what, source: None });

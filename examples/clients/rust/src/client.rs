@@ -93,7 +93,8 @@ impl BackupClient {
         F: Future<Output = Result<Response<A>, Status>>,
     {
         let token = token || options.metadata.contains_key("opc-retry-token");
-        let deadline = Instant::now() + method.timeout.map_or(options.timeout, |most| most.min(options.timeout));
+        let deadline =
+            Instant::now() + method.timeout.map_or(options.timeout, |most| most.min(options.timeout));
         let mut retries = Retries::default();
         let mut reconnect = FIRST_RECONNECT;
         let mut last = None;
@@ -177,6 +178,8 @@ impl Failure {
 fn late(last: Option<&Status>) -> Status {
     match last {
         None => Status::deadline_exceeded("the deadline passed"),
-        Some(status) => Status::deadline_exceeded(format!("the deadline passed; before: {}", status.message())),
+        Some(status) => {
+            Status::deadline_exceeded(format!("the deadline passed; before: {}", status.message()))
+        }
     }
 }

@@ -18,7 +18,7 @@ use tonic::metadata::MetadataMap;
 
 /// Backups of OCI's volumes, through oci-backup-gateway.
 #[derive(Parser)]
-#[command(name = "backup")]
+#[command(name = "backup", arg_required_else_help = false)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -47,7 +47,7 @@ struct Arguments {
     #[arg(long, global = true, value_name = "TOKEN")]
     retry_token: Option<String>,
     /// The deadline
-    #[arg(long, global = true, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    #[arg(long, global = true, value_name = "SECONDS", default_value = "30", value_parser = seconds, allow_hyphen_values = true)]
     timeout: Duration,
 }
 
@@ -90,7 +90,9 @@ async fn main() -> ExitCode {
     match arguments.command {
         Command::Volume { ref volume_id } => volume(&client, volume_id, &arguments).await,
         Command::BootVolume { ref boot_volume_id } => boot_volume(&client, boot_volume_id, &arguments).await,
-        Command::Calls => calls::run(&client).await.map_or_else(|error| wrong(&error), |()| ExitCode::SUCCESS),
+        Command::Calls => {
+            calls::run(&client).await.map_or_else(|error| wrong(&error), |()| ExitCode::SUCCESS)
+        }
     }
 }
 

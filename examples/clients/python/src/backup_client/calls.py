@@ -16,11 +16,11 @@ from typing import Any, TextIO
 
 import grpc
 from google.protobuf import json_format
-from ocibackup.v1.boot_volume_backup_pb2 import CreateBootVolumeBackupRequest
-from ocibackup.v1.volume_backup_pb2 import CreateVolumeBackupRequest
 
 from backup_client.client import Answer, BackupClient
 from backup_client.explain import Failure, explain
+from ocibackup.v1.boot_volume_backup_pb2 import CreateBootVolumeBackupRequest
+from ocibackup.v1.volume_backup_pb2 import CreateVolumeBackupRequest
 
 Json = dict[str, Any]
 
@@ -142,8 +142,7 @@ def _failure(failure: Failure) -> Json:
         "requestId": failure.request_id,
         "violations": [{"field": name, "description": wrong} for name, wrong in failure.violations],
         "quotaViolations": [{"subject": name, "description": wrong} for name, wrong in failure.quota_violations],
-        "resource": failure.resource
-        and {"resourceType": failure.resource[0], "resourceName": failure.resource[1]},
+        "resource": failure.resource and {"resourceType": failure.resource[0], "resourceName": failure.resource[1]},
         "retryAfterMs": _milliseconds(failure.retry_after),
         "pushbackMs": failure.pushback_ms,
         "metadata": _ours(failure.metadata),
@@ -168,10 +167,10 @@ class Load:
 
     rpc: str
     prefix: str
-    atOnce: int  # noqa: N815
+    atOnce: int
     calls: int | None = None
-    forMs: float | None = None  # noqa: N815
-    timeoutMs: float = 30_000  # noqa: N815
+    forMs: float | None = None
+    timeoutMs: float = 30_000
 
     def __post_init__(self) -> None:
         if self.rpc not in RPCS or self.atOnce < 1 or (self.calls is None) == (self.forMs is None):

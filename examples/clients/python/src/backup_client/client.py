@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import grpc
+
 from ocibackup.v1.backup_service_pb2_grpc import BackupServiceStub
 from ocibackup.v1.boot_volume_backup_pb2 import CreateBootVolumeBackupRequest, CreateBootVolumeBackupResponse
 from ocibackup.v1.volume_backup_pb2 import CreateVolumeBackupRequest, CreateVolumeBackupResponse
@@ -36,6 +37,7 @@ class BackupClient:
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._stub = BackupServiceStub(channel)
+        self._health = channel.unary_unary("/grpc.health.v1.Health/Check")
 
     def create_volume_backup(
         self,
@@ -45,7 +47,8 @@ class BackupClient:
         started: Callable[[grpc.Future], object] | None = None,
     ) -> Answer[CreateVolumeBackupResponse]:
         """`started` is given the call on its way: for those who may have to `cancel()` it."""
-        return _wait(self._stub.CreateVolumeBackup.future(request, timeout=timeout, metadata=metadata), started)
+        call = self._stub.CreateVolumeBackup.future(request, timeout=timeout, metadata=metadata)
+        return self._wait(call, started)
 
     def create_boot_volume_backup(
         self,
@@ -55,20 +58,32 @@ class BackupClient:
         started: Callable[[grpc.Future], object] | None = None,
     ) -> Answer[CreateBootVolumeBackupResponse]:
         """As `create_volume_backup`."""
-        return _wait(self._stub.CreateBootVolumeBackup.future(request, timeout=timeout, metadata=metadata), started)
+        call = self._stub.CreateBootVolumeBackup.future(request, timeout=timeout, metadata=metadata)
+        return self._wait(call, started)
+
+    def _wait(self, call: grpc.Future, started: Callable[[grpc.Future], object] | None) -> Answer[Response]:
+        if started:
+            started(call)
+        try:
+            response = call.result()
+        except grpc.FutureCancelledError:
+            # The call itself is an RpcError too, and has the code CANCELLED.
+            raise call from None
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and not error.trailing_metadata():
+                self._note_why_not_connected(error)
+            raise
+        return Answer(response, dict(call.initial_metadata()))
+
+    def _note_why_not_connected(self, error: grpc.RpcError) -> None:
+        """Who waits for a gateway in vain hears no more than `Deadline Exceeded`; who does not wait hears why."""
+        try:
+            self._health(b"", timeout=0.1, wait_for_ready=False)
+        except grpc.RpcError as refused:
+            if refused.code() is grpc.StatusCode.UNAVAILABLE:
+                error.add_note(refused.details())
 
 
 def new_retry_token() -> str:
     """One for each wanted backup."""
     return str(uuid.uuid4())
-
-
-def _wait(call: grpc.Future, started: Callable[[grpc.Future], object] | None) -> Answer[Response]:
-    if started:
-        started(call)
-    try:
-        response = call.result()
-    except grpc.FutureCancelledError:
-        # The call itself is an RpcError too, and has the code CANCELLED.
-        raise call from None
-    return Answer(response, dict(call.initial_metadata()))

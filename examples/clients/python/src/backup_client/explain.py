@@ -59,7 +59,8 @@ class Failure:
 def explain(error: grpc.RpcError, retry_token: str) -> Failure:
     """Tells whether to repeat the call that was made with `retry_token`, when, and what to do else."""
     metadata = {key: value for key, value in error.trailing_metadata() or () if isinstance(value, str)}
-    failure = Failure(code=error.code().name, message=error.details() or "", metadata=metadata)
+    message = ": ".join([error.details() or "", *getattr(error, "__notes__", [])])
+    failure = Failure(code=error.code().name, message=message, metadata=metadata)
     failure.retry_token = metadata.get("opc-retry-token") or retry_token
     failure.pushback_ms = _whole_number(metadata.get("grpc-retry-pushback-ms"))
     _read_details(failure, error)

@@ -11,15 +11,15 @@ from typing import NoReturn
 # What the library logs would stand among our lines. It reads this when it is loaded.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-import grpc  # noqa: E402
-from ocibackup.v1.backup_pb2 import LifecycleState  # noqa: E402
-from ocibackup.v1.boot_volume_backup_pb2 import CreateBootVolumeBackupRequest  # noqa: E402
-from ocibackup.v1.volume_backup_pb2 import CreateVolumeBackupRequest  # noqa: E402
+import grpc
 
-from backup_client.calls import NotACall, run_calls  # noqa: E402
-from backup_client.channel import SERVICE_CONFIG, Tls, open_channel  # noqa: E402
-from backup_client.client import BackupClient, new_retry_token  # noqa: E402
-from backup_client.explain import explain  # noqa: E402
+from backup_client.calls import NotACall, run_calls
+from backup_client.channel import SERVICE_CONFIG, Tls, open_channel
+from backup_client.client import BackupClient, new_retry_token
+from backup_client.explain import explain
+from ocibackup.v1.backup_pb2 import LifecycleState
+from ocibackup.v1.boot_volume_backup_pb2 import BootVolumeBackup, CreateBootVolumeBackupRequest
+from ocibackup.v1.volume_backup_pb2 import CreateVolumeBackupRequest, VolumeBackup
 
 
 class Parser(argparse.ArgumentParser):
@@ -43,6 +43,8 @@ def arguments() -> argparse.Namespace:
     given = parser.parse_intermixed_args()
     if (given.command == "calls") != (given.id is None):
         parser.error(f"{given.command} takes {'no argument' if given.id else 'an id'}")
+    if not given.gateway:
+        parser.error("--gateway is empty")
     if bool(given.tls_cert) != bool(given.tls_key):
         parser.error("--tls-cert and --tls-key go together")
     if not given.timeout > 0:
@@ -54,7 +56,10 @@ def channel_of(given: argparse.Namespace) -> grpc.Channel:
     service_config = SERVICE_CONFIG
     if given.service_config:
         service_config = given.service_config.read_text(encoding="utf-8")
-        json.loads(service_config)
+        try:
+            json.loads(service_config)
+        except ValueError as error:
+            raise ValueError(f"{given.service_config} is not JSON: {error}") from error
     tls = Tls(given.tls_ca, given.tls_cert, given.tls_key)
     return open_channel(given.gateway, tls if given.tls or tls != Tls() else None, service_config)
 
@@ -63,22 +68,28 @@ def create(client: BackupClient, given: argparse.Namespace) -> int:
     token = given.retry_token
     if token is None:
         token = new_retry_token()
+        # Before the call, so that it is known whatever becomes of that.
         print(f"retry token {token}", file=sys.stderr)
     try:
-        if given.command == "volume":
-            volume = CreateVolumeBackupRequest(volume_id=given.id, display_name=given.name, retry_token=token)
-            answer = client.create_volume_backup(volume, given.timeout)
-            backup = answer.response.volume_backup
-        else:
-            boot = CreateBootVolumeBackupRequest(boot_volume_id=given.id, display_name=given.name, retry_token=token)
-            answer = client.create_boot_volume_backup(boot, given.timeout)
-            backup = answer.response.boot_volume_backup
+        backup, request_id = (create_volume if given.command == "volume" else create_boot_volume)(client, given, token)
     except grpc.RpcError as error:
         print(explain(error, token).words, file=sys.stderr)
         return 1
     state = LifecycleState.Name(backup.lifecycle_state).removeprefix("LIFECYCLE_STATE_")
-    print(f"{backup.id} {state} retry token {token} opc-request-id {answer.request_id}")
+    print(f"{backup.id} {state} retry token {token} opc-request-id {request_id}")
     return 0
+
+
+def create_volume(client: BackupClient, given: argparse.Namespace, token: str) -> tuple[VolumeBackup, str]:
+    request = CreateVolumeBackupRequest(volume_id=given.id, display_name=given.name, retry_token=token)
+    answer = client.create_volume_backup(request, given.timeout)
+    return answer.response.volume_backup, answer.request_id
+
+
+def create_boot_volume(client: BackupClient, given: argparse.Namespace, token: str) -> tuple[BootVolumeBackup, str]:
+    request = CreateBootVolumeBackupRequest(boot_volume_id=given.id, display_name=given.name, retry_token=token)
+    answer = client.create_boot_volume_backup(request, given.timeout)
+    return answer.response.boot_volume_backup, answer.request_id
 
 
 def main() -> int:
