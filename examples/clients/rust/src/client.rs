@@ -63,7 +63,7 @@ impl BackupClient {
         let send = |mut stub: BackupServiceClient<Channel>, request| async move {
             stub.create_volume_backup(request).await
         };
-        self.call(&method, request, token, options, send).await
+        self.call(method, request, token, options, send).await
     }
 
     pub async fn create_boot_volume_backup(
@@ -76,7 +76,7 @@ impl BackupClient {
         let send = |mut stub: BackupServiceClient<Channel>, request| async move {
             stub.create_boot_volume_backup(request).await
         };
-        self.call(&method, request, token, options, send).await
+        self.call(method, request, token, options, send).await
     }
 
     /// One call: as many attempts as the service config and the gateway allow, all within the deadline.
@@ -99,10 +99,14 @@ impl BackupClient {
         let mut reconnect = FIRST_RECONNECT;
         let mut last = None;
         loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(late(last));
+            }
             let mut request = Request::new(message.clone());
             *request.metadata_mut() = options.metadata.clone();
             // For the gateway. Ours is the clock here: tonic's counts from when a connection is there.
-            request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+            request.set_timeout(left);
             let failure = match timeout_at(deadline, send(self.stub.clone(), request)).await {
                 Ok(Ok(response)) => {
                     self.config.succeeded();
@@ -111,34 +115,31 @@ impl BackupClient {
                 Ok(Err(status)) => Failure::of(status),
                 Err(_) => Failure::Late,
             };
-            let (status, pause) = match failure {
-                Failure::Late => return Err(late(last.as_ref())),
-                // No attempt was made, so none is counted.
-                Failure::NotSent(status) if method.wait_for_ready => {
-                    let pause = reconnect;
-                    reconnect = (reconnect * 2).min(LAST_RECONNECT);
-                    if Instant::now() + pause >= deadline {
-                        tokio::time::sleep_until(deadline).await;
-                        return Err(late(Some(&status)));
+            match failure {
+                Failure::Late => return Err(late(last)),
+                Failure::NotSent(status) => {
+                    if !method.wait_for_ready {
+                        return Err(status);
                     }
-                    (status, Some(pause))
+                    // No attempt was made, so none is counted.
+                    sleep(reconnect.min(left)).await;
+                    reconnect = (reconnect * 2).min(LAST_RECONNECT);
+                    last = Some(status);
                 }
-                Failure::NotSent(status) => (status, None),
                 Failure::Answered(status) | Failure::Broken(status) => {
                     // Without a token of the caller's a second attempt may be a second backup, unless the gateway
                     // itself says that it is not.
                     let safe = token || matches!(Pushback::of(&status), Pushback::Wait(_));
                     let policy = method.retry_policy.as_ref().filter(|_| safe);
                     let pause = policy.and_then(|policy| self.config.pause(policy, &mut retries, &status));
-                    (status, pause)
+                    match pause {
+                        Some(pause) if Instant::now() + pause < deadline => sleep(pause).await,
+                        // A failure that is known helps more than a deadline that passed.
+                        _ => return Err(status),
+                    }
+                    last = Some(status);
                 }
-            };
-            match pause {
-                Some(pause) if Instant::now() + pause < deadline => sleep(pause).await,
-                // A failure that is known helps more than a deadline that passed.
-                _ => return Err(status),
             }
-            last = Some(status);
         }
     }
 }
@@ -175,11 +176,7 @@ impl Failure {
     }
 }
 
-fn late(last: Option<&Status>) -> Status {
-    match last {
-        None => Status::deadline_exceeded("the deadline passed"),
-        Some(status) => {
-            Status::deadline_exceeded(format!("the deadline passed; before: {}", status.message()))
-        }
-    }
+fn late(last: Option<Status>) -> Status {
+    let before = last.map(|status| format!("; before: {}", status.message())).unwrap_or_default();
+    Status::deadline_exceeded(format!("the deadline passed{before}"))
 }

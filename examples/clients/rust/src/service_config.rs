@@ -22,7 +22,7 @@ pub struct ServiceConfig {
 }
 
 /// What it says about some methods.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MethodConfig {
     name: Vec<Name>,
@@ -36,7 +36,7 @@ pub struct MethodConfig {
     pub retry_policy: Option<RetryPolicy>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Name {
     #[serde(default)]
     service: String,
@@ -45,7 +45,7 @@ struct Name {
 }
 
 /// When to try again.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RetryPolicy {
     max_attempts: u32,
@@ -57,17 +57,20 @@ pub struct RetryPolicy {
     retryable_status_codes: Vec<String>,
 }
 
+/// Of a method that the service config does not name.
+static UNNAMED: MethodConfig =
+    MethodConfig { name: Vec::new(), wait_for_ready: false, timeout: None, retry_policy: None };
+
 impl ServiceConfig {
     /// The config of a method: what names it, else what names its service, else what names nothing.
-    pub fn method(&self, service: &str, method: &str) -> MethodConfig {
+    pub fn method(&self, service: &str, method: &str) -> &MethodConfig {
         [(service, method), (service, ""), ("", "")]
             .into_iter()
             .find_map(|(service, method)| {
                 let named = |name: &Name| name.service == service && name.method == method;
                 self.method_config.iter().find(|config| config.name.iter().any(named))
             })
-            .cloned()
-            .unwrap_or_default()
+            .unwrap_or(&UNNAMED)
     }
 
     /// A call succeeded.
@@ -99,8 +102,9 @@ impl ServiceConfig {
             Pushback::None => {
                 let factor = policy.backoff_multiplier.powi(retries.since_pushback);
                 retries.since_pushback += 1;
-                let longest = policy.initial_backoff.mul_f64(factor).min(policy.max_backoff);
-                Some(longest.mul_f64(0.8 + 0.4 * fastrand::f64()))
+                let seconds = policy.initial_backoff.as_secs_f64() * factor;
+                let pause = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+                Some(pause.min(policy.max_backoff).mul_f64(0.8 + 0.4 * fastrand::f64()))
             }
         }
     }

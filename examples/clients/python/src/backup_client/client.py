@@ -78,7 +78,7 @@ class BackupClient:
     def _note_why_not_connected(self, error: grpc.RpcError) -> None:
         """Who waits for a gateway in vain hears no more than `Deadline Exceeded`; who does not wait hears why."""
         try:
-            self._health(b"", timeout=0.1, wait_for_ready=False)
+            self._health(b"", timeout=0.05, wait_for_ready=False)
         except grpc.RpcError as refused:
             if refused.code() is grpc.StatusCode.UNAVAILABLE:
                 error.add_note(refused.details())

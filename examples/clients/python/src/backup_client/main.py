@@ -47,8 +47,8 @@ def arguments() -> argparse.Namespace:
         parser.error("--gateway is empty")
     if bool(given.tls_cert) != bool(given.tls_key):
         parser.error("--tls-cert and --tls-key go together")
-    if not given.timeout > 0:
-        parser.error("--timeout must be more than 0")
+    if not 0 < given.timeout <= 86_400:
+        parser.error("--timeout must be more than 0, and at most 86400")
     return given
 
 
