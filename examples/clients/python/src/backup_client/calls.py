@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 import grpc
 from google.protobuf import json_format
@@ -79,13 +79,13 @@ class Call:
         return self.request.retry_token or dict(self.metadata).get("opc-retry-token", "")
 
 
-def run_calls(client: BackupClient, lines: TextIO, answers: TextIO) -> None:
+def run_calls(client: BackupClient, lines: BinaryIO, answers: TextIO) -> None:
     for number, line in enumerate(lines, 1):
         try:
-            work = _understood(json.loads(line))
+            told = _understood(json.loads(line))(client)
         except (ValueError, KeyError, TypeError, AttributeError, json_format.ParseError) as error:
             raise NotACall(f"line {number} is no call: {' '.join(repr(error).split())}") from error
-        print(json.dumps(work(client), ensure_ascii=False), file=answers, flush=True)
+        print(json.dumps(told), file=answers, flush=True)
 
 
 def _understood(line: Any) -> Callable[[BackupClient], Json | list[Json]]:

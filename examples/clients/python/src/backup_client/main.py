@@ -49,6 +49,10 @@ def arguments() -> argparse.Namespace:
         parser.error("--tls-cert and --tls-key go together")
     if not 0 < given.timeout <= 86_400:
         parser.error("--timeout must be more than 0, and at most 86400")
+    try:
+        "".join(filter(None, [given.id, given.name, given.retry_token])).encode()
+    except UnicodeEncodeError:
+        parser.error("the arguments are not UTF-8")
     return given
 
 
@@ -105,7 +109,7 @@ def main() -> int:
         if given.command != "calls":
             return create(client, given)
         try:
-            run_calls(client, sys.stdin, sys.stdout)
+            run_calls(client, sys.stdin.buffer, sys.stdout)
         except NotACall as error:
             print(f"backup: {error}", file=sys.stderr)
             return 2
