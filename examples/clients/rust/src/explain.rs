@@ -78,11 +78,7 @@ fn words(status: &Status, failure: &Failure) -> String {
 
     words += &match failure.decision {
         Decision::Repeat { after } => {
-            let token = match failure.retry_token.as_str() {
-                "" => String::new(),
-                token => format!(" with the retry token {token}"),
-            };
-            format!("; repeat{token} in {:.1} s", after.as_secs_f64())
+            format!("; repeat with the retry token {} in {:.1} s", failure.retry_token, after.as_secs_f64())
         }
         Decision::Stop if !violations.is_empty() => {
             let wrong: Vec<_> =

@@ -88,8 +88,7 @@ def _words(failure: Failure, no_gateway_answered: bool) -> str:
         parts.append(_OUTCOMES.get(failure.error_metadata.get("outcome", ""), "this call made nothing"))
 
     if failure.decision == "REPEAT":
-        token = f" with the retry token {failure.retry_token}" if failure.retry_token else ""
-        parts.append(f"repeat{token} in {failure.repeat_after:.1f} s")
+        parts.append(f"repeat with the retry token {failure.retry_token} in {failure.repeat_after:.1f} s")
     elif failure.violations:
         parts.append("mend " + ", ".join(f"{name}: {wrong}" for name, wrong in failure.violations))
     elif {failure.code, failure.reason} & _FOR_THE_GATEWAYS_PEOPLE:
