@@ -1,0 +1,89 @@
+"""Both creates: with a deadline, and with what comes back beside the backup."""
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import grpc
+
+from ocibackup.v1.backup_service_pb2_grpc import BackupServiceStub
+from ocibackup.v1.boot_volume_backup_pb2 import CreateBootVolumeBackupRequest, CreateBootVolumeBackupResponse
+from ocibackup.v1.volume_backup_pb2 import CreateVolumeBackupRequest, CreateVolumeBackupResponse
+
+Metadata = Sequence[tuple[str, str]]
+Response = TypeVar("Response")
+
+
+@dataclass(frozen=True)
+class Answer(Generic[Response]):
+    """What came of a call that succeeded."""
+
+    response: Response
+    metadata: dict[str, str]
+
+    @property
+    def request_id(self) -> str:
+        """What Oracle's support asks for."""
+        return self.metadata.get("opc-request-id", "")
+
+
+class BackupClient:
+    """Calls raise `grpc.RpcError`, which `explain` puts into words.
+
+    Give each wanted backup a retry token of its own, store it before the first call, and use it again for
+    every repetition: then there is never a second backup.
+    """
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._stub = BackupServiceStub(channel)
+        self._health = channel.unary_unary("/grpc.health.v1.Health/Check")
+
+    def create_volume_backup(
+        self,
+        request: CreateVolumeBackupRequest,
+        timeout: float = 30.0,
+        metadata: Metadata = (),
+        started: Callable[[grpc.Future], object] | None = None,
+    ) -> Answer[CreateVolumeBackupResponse]:
+        """`started` is given the call on its way: for those who may have to `cancel()` it."""
+        call = self._stub.CreateVolumeBackup.future(request, timeout=timeout, metadata=metadata)
+        return self._wait(call, started)
+
+    def create_boot_volume_backup(
+        self,
+        request: CreateBootVolumeBackupRequest,
+        timeout: float = 30.0,
+        metadata: Metadata = (),
+        started: Callable[[grpc.Future], object] | None = None,
+    ) -> Answer[CreateBootVolumeBackupResponse]:
+        """As `create_volume_backup`."""
+        call = self._stub.CreateBootVolumeBackup.future(request, timeout=timeout, metadata=metadata)
+        return self._wait(call, started)
+
+    def _wait(self, call: grpc.Future, started: Callable[[grpc.Future], object] | None) -> Answer[Response]:
+        if started:
+            started(call)
+        try:
+            response = call.result()
+        except grpc.FutureCancelledError:
+            # The call itself is an RpcError too, and has the code CANCELLED.
+            raise call from None
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and not error.trailing_metadata():
+                self._note_why_not_connected(error)
+            raise
+        return Answer(response, dict(call.initial_metadata()))
+
+    def _note_why_not_connected(self, error: grpc.RpcError) -> None:
+        """Who waits for a gateway in vain hears no more than `Deadline Exceeded`; who does not wait hears why."""
+        try:
+            self._health(b"", timeout=0.05, wait_for_ready=False)
+        except grpc.RpcError as refused:
+            if refused.code() is grpc.StatusCode.UNAVAILABLE:
+                error.add_note(refused.details())
+
+
+def new_retry_token() -> str:
+    """One for each wanted backup."""
+    return str(uuid.uuid4())
