@@ -1,6 +1,7 @@
 //! What OCI thinks of our credential, seen from its answers.
 
 use super::error::Cause;
+use super::error::Service;
 use http::StatusCode;
 use tokio::sync::watch;
 
@@ -36,12 +37,13 @@ impl Record {
     }
 
     /// Takes note of how an attempt ended. What says nothing about the credential changes nothing: whoever
-    /// answers 5xx or 3xx need not have looked at the signature.
+    /// answers 5xx, 3xx or 429 need not have looked at the signature, and who answers without one of OCI's codes
+    /// need not be OCI.
     pub(super) fn note(&self, failure: Option<&Cause>) {
         let seen = match failure {
             None => Standing::Accepted,
             Some(Cause::Service(service)) if service.status == StatusCode::UNAUTHORIZED => Standing::Refused,
-            Some(Cause::Service(service)) if service.status.is_client_error() => Standing::Accepted,
+            Some(Cause::Service(service)) if has_looked(service) => Standing::Accepted,
             Some(
                 Cause::Service(_)
                 | Cause::Decode(_)
@@ -56,5 +58,40 @@ impl Record {
             ) => return,
         };
         self.0.send_if_modified(|standing| std::mem::replace(standing, seen) != seen);
+    }
+}
+
+/// Whether this was OCI, and it knew the caller.
+fn has_looked(service: &Service) -> bool {
+    let is_throttled = service.status == StatusCode::TOO_MANY_REQUESTS;
+    service.status.is_client_error() && !is_throttled && service.code.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderMap;
+
+    #[test]
+    fn only_an_answer_of_ocis_own_about_something_else_says_that_it_knows_the_credential() {
+        let known = r#"{"code": "NotAuthorizedOrNotFound", "message": "no"}"#;
+        for (status, body, seen) in [
+            (404, known, Standing::Accepted),
+            (401, known, Standing::Refused),
+            (401, "<html>", Standing::Refused),
+            (404, "<html>", Standing::Unknown),
+            (403, "", Standing::Unknown),
+            (429, r#"{"code": "TooManyRequests", "message": "later"}"#, Standing::Unknown),
+            (503, known, Standing::Unknown),
+        ] {
+            let record = Record::new();
+            let status = StatusCode::from_u16(status).unwrap();
+            record.note(Some(&Cause::Service(Service::read(
+                status,
+                &HeaderMap::new(),
+                Some(body.as_bytes()),
+            ))));
+            assert_eq!(*record.watch().borrow(), seen, "{status} {body}");
+        }
     }
 }

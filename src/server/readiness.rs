@@ -28,7 +28,7 @@ const SERVICE: &str = <BackupServiceServer<rpc::Gateway> as NamedService>::NAME;
 
 /// How often a source of credentials that does not answer is asked again.
 const LOAD_AGAIN: Duration = Duration::from_secs(1);
-/// How often OCI is asked whether it takes a refused credential again.
+/// How often OCI is asked about a credential that it refused, or of which it has said nothing yet.
 const PROBE_AGAIN: Duration = Duration::from_secs(10);
 
 /// Why calls are, or are not, served.
@@ -146,15 +146,20 @@ impl Readiness {
                 client.forget_standing();
             }
             // Whoever is rolled out with a credential that OCI does not know must not take the place of those that work.
-            let is_unknown = is_new && *standing.borrow() == Standing::Unknown;
+            let is_unknown = *standing.borrow() == Standing::Unknown;
             if let Some(time) = first_look.filter(|_time| is_unknown) {
-                self.set(State::Asking).await;
+                // Who serves already goes on: most new credentials are as good as the old.
+                if self.state() != State::Ready {
+                    self.set(State::Asking).await;
+                }
                 probe(&client, &held, time).await;
             }
             shown = Some(Arc::clone(&held));
             let seen = *standing.borrow_and_update();
             let (state, look_again) = match seen {
-                Standing::Unknown | Standing::Accepted => (State::Ready, LOAD_AGAIN),
+                Standing::Accepted => (State::Ready, LOAD_AGAIN),
+                // A silent OCI keeps nobody out, and is asked on: its first word may be a refusal.
+                Standing::Unknown => (State::Ready, first_look.map_or(LOAD_AGAIN, |_time| PROBE_AGAIN)),
                 Standing::Refused => (State::Refused, PROBE_AGAIN),
             };
             self.set(state).await;
@@ -228,15 +233,23 @@ mod tests {
         }
     }
 
-    struct Silent;
+    /// Says nothing at first, and then refuses all.
+    struct Silent {
+        speaks_after: Instant,
+    }
 
     impl HttpService for Silent {
         fn send(
             &self,
-            _request: http::Request<Bytes>,
-            _limits: Limits,
+            request: http::Request<Bytes>,
+            limits: Limits,
         ) -> BoxFuture<'_, Result<transport::Response, transport::Error>> {
-            Box::pin(std::future::pending())
+            Box::pin(async move {
+                if Instant::now() < self.speaks_after {
+                    std::future::pending::<()>().await;
+                }
+                Refusing(AtomicU32::new(u32::MAX)).send(request, limits).await
+            })
         }
     }
 
@@ -326,12 +339,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_hears_nothing_from_oci_is_ready_after_two_seconds() {
+    async fn who_hears_nothing_from_oci_is_ready_after_two_seconds_and_not_any_more_once_it_refuses() {
         let began = Instant::now();
-        let (mut state, _client) = followed_by(TENANCY, 0, Arc::new(Silent)).await;
+        let silent = Silent { speaks_after: began + Duration::from_secs(5) };
+        let (mut state, _client) = followed_by(TENANCY, 0, Arc::new(silent)).await;
         state.wait_for(|state| *state == State::Asking).await.unwrap();
         state.wait_for(|state| *state == State::Ready).await.unwrap();
         assert_eq!(began.elapsed().as_secs_f64().round(), 2.0);
+        // No call has come that would have found out.
+        state.wait_for(|state| *state != State::Ready).await.unwrap();
+        let waited = began.elapsed().as_secs_f64().round();
+        assert_eq!((state.borrow().clone(), waited), (State::Refused, 12.0));
     }
 
     #[tokio::test]
