@@ -51,7 +51,11 @@ VENV = str(KEPT / "venv")
 LANGUAGES = [
     Language(
         "go",
-        (("go", "vet", "./..."), ("go", "build", "-o", str(KEPT / "backup-go"), "./cmd/backup")),
+        (
+            ("sh", "-c", "! gofmt -l . | grep ."),
+            ("go", "vet", "./..."),
+            ("go", "build", "-o", str(KEPT / "backup-go"), "./cmd/backup"),
+        ),
         (str(KEPT / "backup-go"),),
     ),
     Language(
