@@ -23,13 +23,16 @@ class Language:
     build: tuple[tuple[str, ...], ...]
     command: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict, hash=False)
+    # What is measured, where that is another build.
+    fast: "Language | None" = None
 
     @property
     def folder(self) -> Path:
         return ROOT / "examples/clients" / self.name
 
     def made(self) -> Path:
-        return KEPT / f"{self.name}.built"
+        """Says for which sources the program was built."""
+        return KEPT / f"{Path(self.command[-1]).parent.name}-{self.name}.built"
 
     def need(self) -> None:
         """Builds the program unless that was done already with the same sources."""
@@ -48,7 +51,11 @@ VENV = str(KEPT / "venv")
 LANGUAGES = [
     Language(
         "go",
-        (("go", "vet", "./..."), ("go", "build", "-o", str(KEPT / "backup-go"), "./cmd/backup")),
+        (
+            ("sh", "-c", "! gofmt -l . | grep ."),
+            ("go", "vet", "./..."),
+            ("go", "build", "-o", str(KEPT / "backup-go"), "./cmd/backup"),
+        ),
         (str(KEPT / "backup-go"),),
     ),
     Language(
@@ -74,6 +81,12 @@ LANGUAGES = [
         (("cargo", "build", "--locked", "--quiet"),),
         (str(KEPT / "rust/debug/backup"),),
         {"CARGO_TARGET_DIR": str(KEPT / "rust")},
+        Language(
+            "rust",
+            (("cargo", "build", "--locked", "--quiet", "--release"),),
+            (str(KEPT / "rust/release/backup"),),
+            {"CARGO_TARGET_DIR": str(KEPT / "rust")},
+        ),
     ),
 ]
 

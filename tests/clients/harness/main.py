@@ -36,6 +36,8 @@ def main(usage: str) -> int:
         if len(chosen) != len(names):
             parser.error(f"--only: there are {', '.join(language.name for language in languages.LANGUAGES)}")
     binary = arguments.gateway_binary or build_gateway()
+    if arguments.speed:
+        chosen = [language.fast or language for language in chosen]
     began = time.monotonic()
     for language in chosen:
         language.need()
@@ -65,30 +67,35 @@ def say(verdict: str, language: str, name: str, took: float, lines=()):
 
 class Run:
     def __init__(self, chosen, binary: Path, work: Path, words: str):
-        self.words, self.failed = words, 0
+        self.words = words
+        # Names of what went wrong.
+        self.failed: list[str] = []
         run = secrets.token_hex(3)
         self.stages = [Stage(language, binary, work / language.name, run + language.name[0]) for language in chosen]
+
     def play(self) -> int:
         began = time.monotonic()
         # Side by side: each has an OCI, a gateway and tokens of its own.
         threads = [threading.Thread(target=self.alone, args=(stage,)) for stage in self.stages]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        self.compare()
-        for name, scene in together.SCENES.items():
-            self.one(self.stages, "all", name, lambda scene=scene: self.in_company(scene))
-        for stage in self.stages:
-            stage.close()
-        print(f"{self.failed} failed" if self.failed else "all is as it should be", f"({time.monotonic() - began:.0f} s)")
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            self.compare()
+            for name, scene in together.SCENES.items():
+                self.one(self.stages, "all", name, lambda scene=scene: self.in_company(scene))
+        finally:
+            for stage in self.stages:
+                stage.close()
+        print(f"{len(self.failed)} failed" if self.failed else "all is as it should be", f"({time.monotonic() - began:.0f} s)")
         return 1 if self.failed else 0
 
     def alone(self, stage: Stage):
         try:
             stage.open()
         except Exception:
-            self.failed += 1
+            self.failed.append(stage.language.name)
             say("FAILED", stage.language.name, "the stage", 0, traceback.format_exc().splitlines())
             return
         for scenario in table.scenarios():
@@ -120,7 +127,7 @@ class Run:
             wrong = play()
         except Exception:
             wrong = stages[0].wrong + traceback.format_exc().splitlines()
-        self.failed += bool(wrong)
+        self.failed += [name] if wrong else []
         say("FAILED" if wrong else "ok", who, name, time.monotonic() - began, wrong)
 
     def compare(self):
@@ -134,5 +141,5 @@ class Run:
                     wrong.append(f"{name}: {len(answers)} answers, and {len(reference)} of {first.language.name}")
                 for one, two in zip(reference, answers):
                     wrong += [f"{name}: {line}" for line in compare.unlike(one, two)]
-            self.failed += bool(wrong)
+            self.failed += [other.language.name] if wrong else []
             say("FAILED" if wrong else "ok", other.language.name, f"saw what {first.language.name} saw", 0, wrong)

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/metadata"
@@ -129,16 +130,11 @@ func strict(line []byte, into any) error {
 
 func atOnce(client *backup.Client, calls []call) []answer {
 	answers := make([]answer, len(calls))
-	done := make(chan int)
+	var all sync.WaitGroup
 	for index := range calls {
-		go func() {
-			answers[index] = calls[index].play(client)
-			done <- index
-		}()
+		all.Go(func() { answers[index] = calls[index].play(client) })
 	}
-	for range calls {
-		<-done
-	}
+	all.Wait()
 	return answers
 }
 
