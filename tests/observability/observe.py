@@ -183,7 +183,7 @@ def every_reason_is_somebodys(stage, rules, dashboard):
     """Rules and panels mean the same by us and by Oracle, and whose each reason is has been decided in a case of the rules."""
     asked = {whose: set() for whose in ("us", "oracle", "nobody")}
     for rule in rules:
-        if rule["type"] == "recording" and "whose" in rule["labels"]:
+        if rule["type"] == "recording" and "whose" in rule.get("labels", ()):
             asked[rule["labels"]["whose"]] |= reasons_asked_for(rule["query"])
     if len(asked["us"]) != 1 or len(asked["oracle"]) != 1 or asked["nobody"]:
         wrong(f"rules: not the same reasons in each window: {asked}")
