@@ -26,6 +26,7 @@ use oci_backup_gateway::transport::retry;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 use tonic::Request;
 
 const OCI: &str = "oci.oraclecloud.com";
@@ -170,8 +171,8 @@ async fn what_is_refused_without_oci_is_counted_by_why() {
     fails(&rig, create()).await;
     second.await.unwrap().unwrap();
     first.abort();
-    let series = failed(GATEWAY, "CANCELLED");
-    while !counted(&rig).await.contains_key(&series) {
+    let (series, began) = (failed(GATEWAY, "CANCELLED"), Instant::now());
+    while !counted(&rig).await.contains_key(&series) && began.elapsed() < Duration::from_secs(10) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let expected = [
