@@ -87,7 +87,11 @@ impl Check {
     ) -> Result<RetryToken, Noted> {
         let text = match (field, metadata) {
             (None, ToldToken::None) => None,
-            (Some(text), ToldToken::None) | (None, ToldToken::Text(text)) => Some(text),
+            // A backup may have been made under a token of the gateway's. A new token would make another.
+            (None, ToldToken::Lost) => {
+                return self.note("retry_token", "is needed where a gRPC library repeats the call by itself");
+            }
+            (Some(text), ToldToken::None | ToldToken::Lost) | (None, ToldToken::Text(text)) => Some(text),
             (Some(one), ToldToken::Text(other)) if one == other => Some(one),
             (Some(_), ToldToken::Text(_)) => {
                 return self

@@ -18,6 +18,8 @@ pub const OPC_WORK_REQUEST_ID: &str = "opc-work-request-id";
 pub const ETAG: &str = "etag";
 /// What the caller's gRPC library may do (gRFC A6): wait so many milliseconds, or never try again.
 pub const GRPC_RETRY_PUSHBACK_MS: &str = "grpc-retry-pushback-ms";
+/// How often the caller's gRPC library has tried this call before (gRFC A6).
+const GRPC_PREVIOUS_RPC_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
 
 /// What a key that means one thing came with.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +59,12 @@ pub fn request_id(headers: &HeaderMap) -> RequestId {
     only(headers, OPC_REQUEST_ID).text().and_then(RequestId::parse).unwrap_or_else(RequestId::generate)
 }
 
+/// Whether the caller's library repeats the call by itself: nobody here knows what became of the earlier tries.
+#[must_use]
+pub fn is_repeated(headers: &HeaderMap) -> bool {
+    headers.contains_key(GRPC_PREVIOUS_RPC_ATTEMPTS)
+}
+
 /// The caller's token from its metadata, to be told back where the message was never read.
 #[must_use]
 pub fn told_retry_token(headers: &HeaderMap) -> Option<HeaderValue> {
@@ -71,6 +79,8 @@ pub fn told_retry_token(headers: &HeaderMap) -> Option<HeaderValue> {
 pub(super) enum ToldToken<'a> {
     /// Nothing.
     None,
+    /// Nothing, of a call that a library repeats: the earlier tries went under tokens that nobody knows.
+    Lost,
     /// A text, well-formed or not.
     Text(&'a str),
     /// No text, or more than one: which was meant is nobody's to guess.
@@ -80,6 +90,7 @@ pub(super) enum ToldToken<'a> {
 impl<'a> ToldToken<'a> {
     pub(super) fn of(metadata: &'a MetadataMap) -> Self {
         match only(metadata.as_ref(), OPC_RETRY_TOKEN) {
+            Only::None if is_repeated(metadata.as_ref()) => Self::Lost,
             Only::None => Self::None,
             Only::Value(value) => value.to_str().map_or(Self::Unusable, Self::Text),
             Only::Several => Self::Unusable,

@@ -66,6 +66,7 @@ where
         let _counted = self.entrance.calls.token();
         let request_id = metadata::request_id(request.headers());
         let retry_token = metadata::told_retry_token(request.headers());
+        let is_repeated = metadata::is_repeated(request.headers());
         let mut entry = self.entrance.journal.begin(&request, &request_id, retry_token.as_ref());
         let operation = operation(request.uri().path()).to_owned();
         let mut response = match self.entrance.seat() {
@@ -88,6 +89,9 @@ where
             response = refuse(refusal, &operation, &request_id);
             // Goes with the refusal of a compressed message (github.com/grpc/grpc/blob/master/doc/compression.md).
             response.headers_mut().extend(understood.map(|value| (GRPC_ACCEPT_ENCODING, value)));
+        }
+        if is_repeated {
+            status::leave_open(response.headers_mut());
         }
         let told_id = HeaderValue::from_str(request_id.as_str()).ok();
         for (key, value) in [(OPC_REQUEST_ID, told_id), (OPC_RETRY_TOKEN, retry_token)] {

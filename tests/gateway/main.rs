@@ -34,6 +34,7 @@ mod panic;
 mod raw;
 mod reflection;
 mod relay;
+mod repeated;
 mod rig;
 mod rotation;
 mod sharing;

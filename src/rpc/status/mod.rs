@@ -11,6 +11,7 @@ mod refusal;
 pub use reason::failures;
 pub use refusal::Refusal;
 pub use refusal::Summary;
+pub use refusal::leave_open;
 pub use refusal::left;
 pub use refusal::refine;
 pub use refusal::summary;

@@ -15,11 +15,16 @@ use crate::rpc::field::Violation;
 use crate::rpc::field::Violations;
 use crate::telemetry::Failure;
 use http::HeaderMap;
+use http::HeaderName;
 use http::Response;
 use std::error::Error;
 use std::time::Duration;
 use tonic::Code;
 use tonic::Status;
+use tonic_types::StatusExt;
+
+/// Where gRPC has the details of a status.
+const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 
 /// Why a call was not, or cannot be, answered with OCI's answer.
 #[derive(Debug)]
@@ -183,6 +188,21 @@ pub fn refine(headers: &HeaderMap) -> Option<Refusal> {
         Code::Unimplemented => Some(Refusal::Unimplemented(said)),
         Code::Cancelled | Code::DeadlineExceeded => Some(Refusal::Late),
         _ => Some(Refusal::Panic),
+    }
+}
+
+/// A call that a library repeats is answered for all its tries: nobody here knows that the earlier ones made nothing.
+pub fn leave_open(headers: &mut HeaderMap) {
+    let Some(status) = Status::from_header_map(headers) else { return };
+    let mut details = status.get_error_details();
+    let Some(mut info) = details.error_info().cloned() else { return };
+    let Some(outcome) = info.metadata.get_mut("outcome") else { return };
+    if outcome == Outcome::NotStarted.as_str() {
+        Outcome::Unknown.as_str().clone_into(outcome);
+        details.set_error_info(info.reason, info.domain, info.metadata);
+        let opened = Status::with_error_details(status.code(), status.message(), details);
+        let opened = opened.into_http::<()>().headers_mut().remove(DETAILS);
+        headers.extend(opened.map(|details| (DETAILS, details)));
     }
 }
 
