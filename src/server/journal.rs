@@ -2,6 +2,7 @@
 //! all that a call is checked for, and the lines of a busy moment take less time together.
 
 use super::layers::Request;
+use super::layers::Response;
 use super::message;
 use super::serving::Peer;
 use crate::oci::Seat;
@@ -10,10 +11,10 @@ use crate::oci::retry_token::RetryToken;
 use crate::rpc::metadata::OPC_REQUEST_ID;
 use crate::rpc::metadata::OPC_RETRY_TOKEN;
 use crate::rpc::status;
+use crate::rpc::status::Summary;
 use crate::telemetry::EndedCall;
 use crate::telemetry::Recorder;
 use crate::telemetry::Trace;
-use http::HeaderMap;
 use http::HeaderValue;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -65,15 +66,15 @@ struct Call {
 /// What is known when it ends.
 struct End {
     took: Duration,
-    code: &'static str,
+    summary: Summary,
     request_id: Option<String>,
     retry_token: Option<String>,
-    error: String,
 }
 
 impl Journal {
     /// `recorder` hears of every call that ends.
     pub(super) fn new(recorder: Recorder) -> Self {
+        recorder.may_fail(status::failures());
         Self { lines: Arc::default(), recorder }
     }
 
@@ -133,28 +134,23 @@ impl Entry {
         self.call.as_ref().map(|call| call.trace.clone()).unwrap_or_default()
     }
 
-    /// The call has an answer with these headers.
-    pub(super) fn end(mut self, headers: &HeaderMap) {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let summary = status::summary(headers);
-        self.note(summary.code, text(OPC_REQUEST_ID), text(OPC_RETRY_TOKEN), summary.message);
+    /// The call has this answer.
+    pub(super) fn end(mut self, response: &Response) {
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let text = |name| header(name).map(str::to_owned);
+        self.note(status::summary(response), text(OPC_REQUEST_ID), text(OPC_RETRY_TOKEN));
     }
 
-    fn note(
-        &mut self,
-        code: &'static str,
-        request_id: Option<String>,
-        retry_token: Option<String>,
-        error: String,
-    ) {
+    fn note(&mut self, summary: Summary, request_id: Option<String>, retry_token: Option<String>) {
         let Some(call) = self.call.take() else { return };
-        let end = End { took: call.began.elapsed(), code, request_id, retry_token, error };
+        let end = End { took: call.began.elapsed(), summary, request_id, retry_token };
         self.journal.recorder.call(EndedCall {
             method: call.rpc,
             trace: &call.trace,
             request_id: end.request_id.as_deref().unwrap_or(&call.request_id),
-            error: &end.error,
-            code,
+            error: &end.summary.message,
+            code: end.summary.code,
+            failure: end.summary.failure,
             took: end.took,
         });
         self.journal.lines.ended().push((call, end));
@@ -165,7 +161,7 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         let retry_token = self.seat.as_deref().and_then(Seat::retry_token).map(RetryToken::to_string);
-        self.note("CANCELLED", None, retry_token, "the caller left, or was cut off".to_owned());
+        self.note(status::left(), None, retry_token);
     }
 }
 
@@ -199,7 +195,7 @@ fn log(call: &Call, end: &End) {
     let _within = call.trace.enter();
     tracing::info!(
         method = call.method,
-        code = end.code,
+        code = end.summary.code,
         duration_ms = millis(end.took),
         opc_request_id = request_id,
         // OCI goes on from the id that it was sent. One who shares another's exchange is told of that one's.
@@ -209,7 +205,7 @@ fn log(call: &Call, end: &End) {
         span_id = span_id.flatten(),
         peer = call.peer.as_ref().map(|peer| tracing::field::display(peer.address)),
         caller = call.peer.as_ref().and_then(|peer| peer.caller.as_deref()),
-        error = Some(end.error.as_str()).filter(|error| !error.is_empty()),
+        error = Some(end.summary.message.as_str()).filter(|error| !error.is_empty()),
         "call"
     );
 }

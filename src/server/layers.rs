@@ -95,7 +95,7 @@ where
                 response.headers_mut().entry(key).or_insert(value);
             }
         }
-        entry.end(response.headers());
+        entry.end(&response);
         response
     }
 

@@ -22,6 +22,7 @@ pub use panics::note_panic;
 pub use panics::panics;
 pub use recorder::EndedCall;
 pub use recorder::EndedRequest;
+pub use recorder::Failure;
 pub use recorder::Recorder;
 pub use recorder::Server;
 pub use recorder::Unrecordable;

@@ -24,6 +24,8 @@ pub(super) const CALLS_SHED: Metric = metric(
     "{call}",
     "Calls that were refused because as many were in flight as may be.",
 );
+pub(super) const CALLS_FAILED: Metric =
+    metric("gateway.calls.failed", "{call}", "Calls that failed, by who failed them and why.");
 /// Calls that have a place.
 pub const CALLS_IN_FLIGHT: Metric =
     metric("gateway.calls.in_flight", "{call}", "Calls in flight, those included whose caller has left.");
@@ -135,6 +137,7 @@ pub(super) const OPC_REQUEST_ID: &str = "gateway.opc_request_id";
 pub(super) const SIGNING_SECONDS_OF_SPAN: &str = "gateway.signing.duration";
 pub(super) const SIGNING_WAIT_SECONDS_OF_SPAN: &str = "gateway.signing.wait.duration";
 pub(super) const OPERATION: &str = "gateway.operation";
+pub(super) const DOMAIN: &str = "domain";
 pub(super) const REASON: &str = "reason";
 pub(super) const STATE: &str = "state";
 pub(super) const VERSION: &str = "version";

@@ -34,6 +34,7 @@ struct Instruments {
     meter: Meter,
     calls: Histogram<f64>,
     shed: Counter<u64>,
+    failed: Counter<u64>,
     requests: Histogram<f64>,
     attempts: Histogram<u64>,
     retries: Counter<u64>,
@@ -68,8 +69,26 @@ pub struct EndedCall<'a> {
     pub error: &'a str,
     /// gRPC's name of the code.
     pub code: &'static str,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
     /// From the first byte to the answer.
     pub took: Duration,
+}
+
+/// Who failed a call, and why: words of closed sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{domain}: {reason}")]
+pub struct Failure {
+    /// Who, as `ErrorInfo` names it.
+    pub domain: &'static str,
+    /// Why.
+    pub reason: &'static str,
+}
+
+impl Failure {
+    fn attributes(self) -> [KeyValue; 2] {
+        [KeyValue::new(names::DOMAIN, self.domain), KeyValue::new(names::REASON, self.reason)]
+    }
 }
 
 /// A request to OCI that has ended.
@@ -138,6 +157,7 @@ impl Recorder {
         let recorder = Self(Arc::new(Instruments {
             calls: seconds(&meter, names::RPC_SERVER_CALL_DURATION, names::CALL_SECONDS),
             shed: counter(&meter, names::CALLS_SHED),
+            failed: counter(&meter, names::CALLS_FAILED),
             requests: seconds(&meter, names::HTTP_CLIENT_REQUEST_DURATION, names::CALL_SECONDS),
             attempts: count(&meter, names::UPSTREAM_ATTEMPTS, names::ATTEMPTS),
             retries: counter(&meter, names::UPSTREAM_RETRIES),
@@ -185,9 +205,17 @@ impl Recorder {
         })
     }
 
+    /// What may fail calls. All of it is 0 from now on, so that the first failure is seen as one.
+    pub fn may_fail(&self, failures: impl IntoIterator<Item = Failure>) {
+        failures.into_iter().for_each(|failure| self.0.failed.add(0, &failure.attributes()));
+    }
+
     /// A call has ended.
     pub fn call(&self, call: EndedCall<'_>) {
-        let EndedCall { method, trace, request_id, error, code, took } = call;
+        let EndedCall { method, trace, request_id, error, code, failure, took } = call;
+        if let (Some(_rpc), Some(failure)) = (method, failure) {
+            self.0.failed.add(1, &failure.attributes());
+        }
         let attributes = [
             KeyValue::new(names::RPC_SYSTEM_NAME, names::GRPC),
             KeyValue::new(names::RPC_METHOD, method.unwrap_or(names::OTHER)),

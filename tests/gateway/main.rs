@@ -18,6 +18,7 @@ mod deadlines;
 mod drain;
 mod ending;
 mod errors;
+mod failed_calls;
 mod frames;
 mod health;
 mod leaving;

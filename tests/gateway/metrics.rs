@@ -1,5 +1,6 @@
 //! What `/metrics` says: every series by its name, type and labels, after calls that are known.
 
+use crate::failed_calls;
 use crate::rig;
 use crate::rig::Rig;
 use crate::rig::Setup;
@@ -24,16 +25,16 @@ use tonic_prost::ProstCodec;
 
 /// A page that was read.
 #[derive(Debug)]
-struct Page {
+pub(crate) struct Page {
     text: String,
     /// Families and their types.
     types: BTreeMap<String, String>,
     /// Series with their labels, and their values.
-    series: BTreeMap<String, f64>,
+    pub(crate) series: BTreeMap<String, f64>,
 }
 
 impl Page {
-    async fn of(admin: SocketAddr) -> Self {
+    pub(crate) async fn of(admin: SocketAddr) -> Self {
         let (status, _headers, text) = rig::page(admin, "/metrics").await;
         assert_eq!(status, "HTTP/1.1 200 OK", "{text}");
         let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
@@ -47,7 +48,7 @@ impl Page {
     }
 
     /// The value of a series that is there.
-    fn value(&self, series: &str) -> f64 {
+    pub(crate) fn value(&self, series: &str) -> f64 {
         *self.series.get(series).unwrap_or_else(|| panic!("{series} is not in {}", self.text))
     }
 
@@ -92,8 +93,9 @@ async fn call_nothing(rig: &Rig, path: &'static str) {
 }
 
 /// Every family, but those of a credential that expires.
-const TYPES: [(&str, &str); 22] = [
+const TYPES: [(&str, &str); 23] = [
     ("gateway_build_info", "gauge"),
+    ("gateway_calls_failed_total", "counter"),
     ("gateway_calls_in_flight", "gauge"),
     ("gateway_calls_limit", "gauge"),
     ("gateway_calls_shed_total", "counter"),
@@ -136,10 +138,12 @@ async fn known_calls() -> Rig {
 /// The series that they make.
 fn series_of_known_calls() -> BTreeSet<String> {
     // Those that have labels or buckets follow.
-    let labelled = ["gateway_upstream_breaker_state", "gateway_upstream_retries_total"];
+    let labelled =
+        ["gateway_calls_failed_total", "gateway_upstream_breaker_state", "gateway_upstream_retries_total"];
     let bare = TYPES.iter().filter(|(name, kind)| *kind != "histogram" && !labelled.contains(name));
     let mut shape: BTreeSet<String> = bare.map(|(name, _)| (*name).to_owned()).collect();
     let mut add = |series: &str| assert!(shape.insert(series.to_owned()), "{series}");
+    failed_calls::all().iter().for_each(|series| add(series));
     add("gateway_upstream_retries_total{reason=\"throttled\"}");
     for state in ["closed", "open", "half_open"] {
         add(&format!("gateway_upstream_breaker_state{{state=\"{state}\"}}"));
@@ -193,6 +197,9 @@ async fn every_series_has_its_name_its_type_and_its_labels() {
         (calls(CREATE, "OK").as_str(), 2.0),
         (&calls(CREATE, "NOT_FOUND"), 1.0),
         (&calls("_OTHER", "UNIMPLEMENTED"), 1.0),
+        (&failed_calls::failed("oci.oraclecloud.com", "HTTP_404"), 1.0),
+        // Of the RPC; what is no RPC is nobody's failure.
+        (&failed_calls::failed("oci-backup-gateway", "INVALID_REQUEST"), 1.0),
         ("gateway_upstream_attempts_count{gateway_operation=\"CreateVolumeBackup\"}", 3.0),
         ("gateway_upstream_attempts_sum{gateway_operation=\"CreateVolumeBackup\"}", 4.0),
         ("gateway_upstream_attempts_bucket{gateway_operation=\"CreateVolumeBackup\",le=\"1\"}", 2.0),

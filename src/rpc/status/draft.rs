@@ -9,6 +9,7 @@ use crate::rpc::metadata;
 use crate::rpc::metadata::GRPC_RETRY_PUSHBACK_MS;
 use crate::rpc::metadata::OPC_REQUEST_ID;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
@@ -115,19 +116,21 @@ impl Draft {
     }
 
     fn build(&self) -> (Status, usize) {
-        let status = Status::with_error_details_and_metadata(
+        let mut status = Status::with_error_details_and_metadata(
             self.row.code,
             self.message.clone(),
             self.details(),
             self.metadata(),
         );
+        // Stays in this process, for whoever counts what failed.
+        status.set_source(Arc::new(self.row.why.failure()));
         let size = size(&status);
         (status, size)
     }
 
     fn details(&self) -> ErrorDetails {
         let mut details = ErrorDetails::new();
-        details.set_error_info(self.row.reason.clone(), self.row.domain, self.info());
+        details.set_error_info(self.row.why.reason(), self.row.why.domain(), self.info());
         details.set_request_info(&self.opc_request_id, "");
         if let Retry::Application(delay) | Retry::Anyone(delay) = self.row.retry {
             details.set_retry_info(Some(delay));

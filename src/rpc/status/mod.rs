@@ -5,9 +5,13 @@
 #![expect(clippy::disallowed_types, reason = "this is the one table from errors to statuses")]
 
 mod draft;
+mod reason;
 mod refusal;
 
+pub use reason::failures;
 pub use refusal::Refusal;
+pub use refusal::Summary;
+pub use refusal::left;
 pub use refusal::refine;
 pub use refusal::summary;
 
@@ -22,7 +26,8 @@ use crate::oci::retry_token::RetryToken;
 use draft::Detail;
 use draft::Draft;
 use draft::Retry;
-use std::borrow::Cow;
+use reason::Reason;
+use reason::Why;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use tonic::Code;
@@ -31,26 +36,20 @@ use tonic::Status;
 /// A status, for who passes one on but makes none.
 pub(super) type Refused = Status;
 
-/// What OCI answered.
-const OCI: &str = "oci.oraclecloud.com";
-/// What the gateway itself decided.
-const GATEWAY: &str = "oci-backup-gateway";
-
 /// When it is worth trying again, where nobody said.
 const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// A row of the table: what the caller is told, and what it may do.
 struct Row {
     code: Code,
-    domain: &'static str,
-    reason: Cow<'static, str>,
+    why: Why,
     retry: Retry,
     detail: Detail,
 }
 
 impl Row {
-    fn gateway(code: Code, reason: &'static str, retry: Retry) -> Self {
-        Self { code, domain: GATEWAY, reason: reason.into(), retry, detail: Detail::None }
+    fn gateway(code: Code, reason: Reason, retry: Retry) -> Self {
+        Self { code, why: Why::Gateway(reason), retry, detail: Detail::None }
     }
 }
 
@@ -96,33 +95,35 @@ fn row(cause: &Cause, outcome: Option<Outcome>) -> Row {
         Cause::Service(service) => of_service(service),
         Cause::Transport(error) => of_transport(error.kind),
         Cause::Decode(Unusable::Unreadable { .. } | Unusable::Broken { .. } | Unusable::Malformed { .. }) => {
-            Row::gateway(unusable, "UPSTREAM_RESPONSE_UNREADABLE", Retry::Application(A_MOMENT))
+            Row::gateway(unusable, Reason::UpstreamResponseUnreadable, Retry::Application(A_MOMENT))
         }
         Cause::Decode(Unusable::Empty { .. } | Unusable::OtherSource { .. }) => {
-            Row::gateway(unusable, "RESPONSE_MISMATCH", Retry::Never)
+            Row::gateway(unusable, Reason::ResponseMismatch, Retry::Never)
         }
         Cause::Credentials(_) => {
-            Row::gateway(Code::Unavailable, "CREDENTIAL_UNAVAILABLE", Retry::Application(A_MOMENT))
+            Row::gateway(Code::Unavailable, Reason::CredentialUnavailable, Retry::Application(A_MOMENT))
         }
         Cause::Deadline { .. } => {
-            Row::gateway(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", Retry::Application(A_MOMENT))
+            Row::gateway(Code::DeadlineExceeded, Reason::DeadlineExceeded, Retry::Application(A_MOMENT))
         }
-        Cause::Breaker { left } => Row::gateway(Code::Unavailable, "BREAKER_OPEN", Retry::Anyone(*left)),
-        Cause::Draining { .. } => Row::gateway(Code::Unavailable, "DRAINING", Retry::Anyone(A_MOMENT)),
-        Cause::TokenReused => Row::gateway(Code::InvalidArgument, "RETRY_TOKEN_REUSED", Retry::Never),
-        Cause::Signature(_) | Cause::Internal(_) => Row::gateway(Code::Internal, "INTERNAL", Retry::Never),
+        Cause::Breaker { left } => Row::gateway(Code::Unavailable, Reason::BreakerOpen, Retry::Anyone(*left)),
+        Cause::Draining { .. } => Row::gateway(Code::Unavailable, Reason::Draining, Retry::Anyone(A_MOMENT)),
+        Cause::TokenReused => Row::gateway(Code::InvalidArgument, Reason::RetryTokenReused, Retry::Never),
+        Cause::Signature(_) | Cause::Internal(_) => {
+            Row::gateway(Code::Internal, Reason::Internal, Retry::Never)
+        }
     }
 }
 
 fn of_transport(kind: TransportKind) -> Row {
     let (reason, retry) = match kind {
-        TransportKind::Dns => ("UPSTREAM_DNS", Retry::Anyone(A_MOMENT)),
-        TransportKind::Connect => ("UPSTREAM_CONNECT", Retry::Anyone(A_MOMENT)),
-        TransportKind::Tls => ("UPSTREAM_TLS", Retry::Never),
-        TransportKind::Reset => ("UPSTREAM_RESET", Retry::Application(A_MOMENT)),
-        TransportKind::Timeout => ("UPSTREAM_TIMEOUT", Retry::Application(A_MOMENT)),
-        TransportKind::TooLarge => ("UPSTREAM_RESPONSE_UNREADABLE", Retry::Application(A_MOMENT)),
-        TransportKind::Request => return Row::gateway(Code::Internal, "INTERNAL", Retry::Never),
+        TransportKind::Dns => (Reason::UpstreamDns, Retry::Anyone(A_MOMENT)),
+        TransportKind::Connect => (Reason::UpstreamConnect, Retry::Anyone(A_MOMENT)),
+        TransportKind::Tls => (Reason::UpstreamTls, Retry::Never),
+        TransportKind::Reset => (Reason::UpstreamReset, Retry::Application(A_MOMENT)),
+        TransportKind::Timeout => (Reason::UpstreamTimeout, Retry::Application(A_MOMENT)),
+        TransportKind::TooLarge => (Reason::UpstreamResponseUnreadable, Retry::Application(A_MOMENT)),
+        TransportKind::Request => return Row::gateway(Code::Internal, Reason::Internal, Retry::Never),
     };
     Row::gateway(Code::Unavailable, reason, retry)
 }
@@ -132,7 +133,7 @@ fn of_service(service: &Service) -> Row {
     let status = service.status.as_u16();
     let later = Retry::Application(service.retry_after.unwrap_or(A_MOMENT));
     let (code, retry, detail) = match (status, service.code.as_deref().unwrap_or_default()) {
-        (300..=399, _) => return Row::gateway(Code::Internal, "UPSTREAM_REDIRECT", Retry::Never),
+        (300..=399, _) => return Row::gateway(Code::Internal, Reason::UpstreamRedirect, Retry::Never),
         (400, "LimitExceeded" | "QuotaExceeded") => (Code::ResourceExhausted, Retry::Never, Detail::Quota),
         (400, "RelatedResourceNotAuthorizedOrNotFound") | (404, "NotAuthorizedOrNotFound") => {
             (Code::NotFound, Retry::Never, Detail::Resource)
@@ -158,17 +159,16 @@ fn of_service(service: &Service) -> Row {
         (500..=599, _) => (Code::Unavailable, later, Detail::None),
         _ => (Code::Unknown, Retry::Never, Detail::None),
     };
-    Row { code, domain: OCI, reason: reason(service), retry, detail }
+    Row { code, why: Why::of_oci(service, told_reason(service)), retry, detail }
 }
 
 /// OCI's code in the form of reasons (AIP-193), or `HTTP_<status>`.
-fn reason(service: &Service) -> Cow<'static, str> {
+fn told_reason(service: &Service) -> String {
     service
         .code
         .as_deref()
         .and_then(upper_snake)
         .unwrap_or_else(|| format!("HTTP_{}", service.status.as_u16()))
-        .into()
 }
 
 /// `NotAuthorizedOrNotFound` → `NOT_AUTHORIZED_OR_NOT_FOUND`; `None` for what is no code of OCI's.
@@ -252,7 +252,7 @@ fn of_oci(service: &Service, error: &oci::Error) -> String {
                  {elsewhere}; {said}"
             )
         }
-        Row { reason, .. } if reason == "UPSTREAM_REDIRECT" => {
+        Row { why: Why::Gateway(Reason::UpstreamRedirect), .. } => {
             format!(
                 "the endpoint answered with a redirect (HTTP {}), which is never followed",
                 service.status.as_u16()

@@ -7,12 +7,16 @@ use super::Row;
 use super::draft::Draft;
 use super::draft::Retry;
 use super::guarded;
+use super::reason::Reason;
 use crate::oci::error::Outcome;
 use crate::oci::request_id::RequestId;
 use crate::oci::retry_token::RetryToken;
 use crate::rpc::field::Violation;
 use crate::rpc::field::Violations;
+use crate::telemetry::Failure;
 use http::HeaderMap;
+use http::Response;
+use std::error::Error;
 use std::time::Duration;
 use tonic::Code;
 use tonic::Status;
@@ -70,49 +74,49 @@ impl Refusal {
     fn row(&self) -> (Row, String, Outcome) {
         let (code, reason, retry, message) = match self {
             Self::Invalid(violations) => {
-                (Code::InvalidArgument, "INVALID_REQUEST", Retry::Never, summarized(violations))
+                (Code::InvalidArgument, Reason::InvalidRequest, Retry::Never, summarized(violations))
             }
             Self::Timeout => {
                 let message = "grpc-timeout is malformed, or given twice; the form is 1 to 8 digits and one of H, M, S, m, u, n";
-                (Code::InvalidArgument, "INVALID_REQUEST", Retry::Never, message.to_owned())
+                (Code::InvalidArgument, Reason::InvalidRequest, Retry::Never, message.to_owned())
             }
             Self::TooLarge => {
                 let message = "the message is longer than 64 KiB, which no valid request is";
-                (Code::ResourceExhausted, "MESSAGE_TOO_LARGE", Retry::Never, message.to_owned())
+                (Code::ResourceExhausted, Reason::MessageTooLarge, Retry::Never, message.to_owned())
             }
             Self::SecondMessage => {
                 // As gRPC's libraries for Go and Java answer; the document on status codes says UNIMPLEMENTED.
                 let message = "a second message came, or bytes behind the first: this RPC takes exactly one";
-                (Code::Internal, "INVALID_REQUEST", Retry::Never, message.to_owned())
+                (Code::Internal, Reason::InvalidRequest, Retry::Never, message.to_owned())
             }
             Self::Undecodable(reason) => {
-                (Code::InvalidArgument, "INVALID_REQUEST", Retry::Never, undecodable(reason))
+                (Code::InvalidArgument, Reason::InvalidRequest, Retry::Never, undecodable(reason))
             }
             Self::Unimplemented(reason) => {
-                (Code::Unimplemented, "INVALID_REQUEST", Retry::Never, reason.clone())
+                (Code::Unimplemented, Reason::InvalidRequest, Retry::Never, reason.clone())
             }
             Self::Deadline => {
                 let message =
                     "the deadline left no time for an attempt at OCI: allow at least 300 ms".to_owned();
-                (Code::DeadlineExceeded, "DEADLINE_EXCEEDED", Retry::Application(A_MOMENT), message)
+                (Code::DeadlineExceeded, Reason::DeadlineExceeded, Retry::Application(A_MOMENT), message)
             }
             Self::Late => {
                 let message = "the deadline passed before the gateway had an answer".to_owned();
-                (Code::DeadlineExceeded, "DEADLINE_EXCEEDED", Retry::Application(A_MOMENT), message)
+                (Code::DeadlineExceeded, Reason::DeadlineExceeded, Retry::Application(A_MOMENT), message)
             }
             Self::NoMessage => {
                 let message = "the call's message did not come: all of it is due within 5 s and the deadline";
                 let retry = Retry::Application(A_MOMENT);
-                (Code::DeadlineExceeded, "DEADLINE_EXCEEDED", retry, message.to_owned())
+                (Code::DeadlineExceeded, Reason::DeadlineExceeded, retry, message.to_owned())
             }
             Self::Overloaded => {
                 let message =
                     "as many calls are in flight as the gateway takes; this one was not begun".to_owned();
-                (Code::ResourceExhausted, "OVERLOADED", Retry::Anyone(sooner_or_later()), message)
+                (Code::ResourceExhausted, Reason::Overloaded, Retry::Anyone(sooner_or_later()), message)
             }
             Self::Panic => {
                 let message = "the gateway failed; its log says where".to_owned();
-                (Code::Internal, "INTERNAL", Retry::Never, message)
+                (Code::Internal, Reason::Internal, Retry::Never, message)
             }
         };
         let outcome = match self {
@@ -182,22 +186,45 @@ pub fn refine(headers: &HeaderMap) -> Option<Refusal> {
     }
 }
 
-/// What a log line says about an answer.
+/// What log and metrics say about an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     /// `OK`, `NOT_FOUND`, …
     pub code: &'static str,
     /// The status's message; empty when the call succeeded.
     pub message: String,
+    /// Why it failed.
+    pub failure: Option<Failure>,
 }
 
 /// Reads an answer's status from its headers; a unary answer has one there exactly when it failed.
 #[must_use]
-pub fn summary(headers: &HeaderMap) -> Summary {
-    match Status::from_header_map(headers) {
-        None => Summary { code: name(Code::Ok), message: String::new() },
-        Some(status) => Summary { code: name(status.code()), message: status.message().to_owned() },
+pub fn summary<B>(response: &Response<B>) -> Summary {
+    match Status::from_header_map(response.headers()) {
+        None => Summary { code: name(Code::Ok), message: String::new(), failure: None },
+        Some(status) => Summary {
+            code: name(status.code()),
+            message: status.message().to_owned(),
+            failure: Some(failure(response)),
+        },
     }
+}
+
+/// The end of a call that has no answer.
+#[must_use]
+pub fn left() -> Summary {
+    Summary {
+        code: name(Code::Cancelled),
+        message: "the caller left, or was cut off".to_owned(),
+        failure: Some(Reason::Cancelled.failure()),
+    }
+}
+
+/// tonic lays the status that it wrote beside the answer, and the table has laid into it what is counted.
+fn failure<B>(response: &Response<B>) -> Failure {
+    let source = response.extensions().get::<Status>().and_then(Error::source);
+    let failure = source.and_then(|source| source.downcast_ref::<Failure>().copied());
+    failure.unwrap_or_else(|| Reason::Internal.failure())
 }
 
 /// The code's name as gRPC writes it (grpc.github.io/grpc/core/md_doc_statuscodes.html).

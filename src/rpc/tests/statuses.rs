@@ -18,6 +18,7 @@ use http::HeaderMap;
 use http::StatusCode;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::Code;
@@ -286,4 +287,36 @@ fn codes_of_oci_become_reasons_or_give_way_to_the_http_status() {
         };
         assert_eq!(status::of(&error).get_error_details().error_info().unwrap().reason, reason, "{code:?}");
     }
+}
+
+/// The rows of the table below a heading of README.md, by their columns.
+fn readme(heading: &str) -> Vec<Vec<&'static str>> {
+    let text = include_str!("../../../README.md");
+    let (_before, rest) = text.split_once(heading).unwrap();
+    let rows = rest.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+    rows.take_while(|line| line.starts_with('|'))
+        .map(|line| line.split('|').map(str::trim).collect())
+        .collect()
+}
+
+fn counted(domain: &str) -> BTreeSet<&'static str> {
+    status::failures().filter(|failure| failure.domain == domain).map(|failure| failure.reason).collect()
+}
+
+#[test]
+fn the_gateways_reasons_are_those_that_the_readme_closes() {
+    let rows = readme("### What the gateway decided");
+    let named = rows.iter().map(|row| row[3].trim_matches('`')).chain(["CANCELLED"]);
+    assert_eq!(counted("oci-backup-gateway"), named.collect());
+}
+
+#[test]
+fn ocis_statuses_are_counted_as_the_readme_names_them() {
+    let rows = readme("### What OCI answered");
+    let words = rows.iter().flat_map(|row| row[1].split(|letter: char| !letter.is_ascii_alphanumeric()));
+    let statuses =
+        words.filter_map(|word| word.parse().ok()).filter(|status| (400_u16..600).contains(status));
+    let named: BTreeSet<_> = statuses.map(|status| format!("HTTP_{status}")).collect();
+    let more = ["HTTP_404_NOT_FOUND", "_OTHER"];
+    assert_eq!(counted("oci.oraclecloud.com"), named.iter().map(String::as_str).chain(more).collect());
 }
