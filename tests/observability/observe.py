@@ -179,6 +179,38 @@ def every_metric_is_looked_at(stage, rules, dashboard):
             wrong(f"{RUNBOOKS}: no metric {name}")
 
 
+def every_reason_is_somebodys(stage, rules, dashboard):
+    """Rules and panels mean the same by us and by Oracle, and whose each reason is has been decided in a case of the rules."""
+    asked = {whose: set() for whose in ("us", "oracle", "nobody")}
+    for rule in rules:
+        if rule["type"] == "recording" and "whose" in rule.get("labels", ()):
+            asked[rule["labels"]["whose"]] |= reasons_asked_for(rule["query"])
+    if len(asked["us"]) != 1 or len(asked["oracle"]) != 1 or asked["nobody"]:
+        wrong(f"rules: not the same reasons in each window: {asked}")
+        return
+    (us,), (oracle,) = asked["us"], asked["oracle"]
+    if us & oracle:
+        wrong(f"rules: both ours and Oracle's: {us & oracle}")
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", ()):
+            for other in reasons_asked_for(target["expr"]) - {us, oracle, us | oracle}:
+                wrong(f"panel {panel['id']}: other reasons than in the rules: {sorted(other)}")
+    with open(RULES_TEST, encoding="utf-8") as file:
+        tested = set(re.findall(r'reason="(\w+)"', file.read()))
+    counted = set(re.findall(r'^gateway_calls_failed_total\{.*reason="(\w+)"', stage.page("one"), re.MULTILINE))
+    if tested != counted:
+        wrong(f"reasons with no case in {RULES_TEST}, or of none that is counted: {sorted(tested ^ counted)}")
+
+
+def reasons_asked_for(query):
+    return {
+        frozenset(value.split("|"))
+        for name, matchers in promql.selectors(query)
+        for label, _, value in matchers
+        if (name, label) == ("gateway_calls_failed_total", "reason")
+    }
+
+
 def play(callers):
     """Half a minute in which everything happens that a query asks for."""
     callers.mishaps.set()
@@ -224,6 +256,7 @@ def main():
             every_alert_is_complete(rules)
             panels = the_dashboard_works(prometheus, dashboard)
             every_metric_is_looked_at(stage, rules, dashboard)
+            every_reason_is_somebodys(stage, rules, dashboard)
         seconds = time.time() - prometheus.began
     if problems:
         sys.exit(f"{len(problems)} wrong")
