@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 VERDICT = "Whose fault is it?"
 PANELS = [
     ["Calls, by whose failure they are", "Where the time goes", "Why requests fail"],
-    ["Calls by code", "How long calls take that work", "How long OCI takes"],
+    ["Why calls fail", "How long calls take that work", "How long OCI takes"],
     ["Retries by what had failed", "What is left to pay retries from", "Places taken"],
 ]
 # Grafana's, so that names mean the same.
@@ -82,7 +82,11 @@ def curves(axes, panel, began):
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.grid(color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncol=3, frameon=False, columnspacing=1, handlelength=1.2)
+    # As many beside each other as there is room for.
+    columns = 3 if sum(len(name) for name, *_ in series) < 60 else 2
+    axes.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.13), ncol=columns, frameon=False, columnspacing=1, handlelength=1.2
+    )
 
 
 def main(source, picture):
