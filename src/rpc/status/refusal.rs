@@ -201,8 +201,9 @@ pub fn leave_open(headers: &mut HeaderMap) {
         Outcome::Unknown.as_str().clone_into(outcome);
         details.set_error_info(info.reason, info.domain, info.metadata);
         let opened = Status::with_error_details(status.code(), status.message(), details);
-        let opened = opened.into_http::<()>().headers_mut().remove(DETAILS);
-        headers.extend(opened.map(|details| (DETAILS, details)));
+        if let Some(details) = opened.into_http::<()>().headers_mut().remove(DETAILS) {
+            headers.insert(DETAILS, details);
+        }
     }
 }
 
