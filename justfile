@@ -8,7 +8,7 @@ default:
     @just --list --unsorted
 
 # All that CI checks, in its order.
-ci: fmt lint test unshared docs slim proto deny sandbox observability clients sign-in
+ci: fmt lint test unshared docs slim proto deny sandbox observability clients sign-in cluster
 
 # Is everything formatted? (`cargo fmt` mends it.)
 fmt:
@@ -72,6 +72,14 @@ sign-in:
 # Chart, kustomization and images on a real Kubernetes; as root, on Debian.
 kubernetes *NAMES:
     tests/kubernetes/run {{ NAMES }}
+
+# The same as a step of CI: where it cannot be, that is said aloud.
+cluster:
+    if [[ "$(id -u)" == 0 && -e /etc/debian_version ]]; then \
+        tests/kubernetes/run; \
+    else \
+        echo "NOT RUN: a Kubernetes of one's own needs root, and Debian"; \
+    fi
 
 # Faults planted into the gateway, all or those that are named: a test has to find each.
 seeded *NAMES:
