@@ -1,5 +1,6 @@
 """The channel: where the gateway is, TLS, and what the library does by itself."""
 
+import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from pathlib import Path
 import grpc
 
 SERVICE_CONFIG = files("backup_client").joinpath("service-config.json").read_text(encoding="utf-8")
+
+_TARGET = re.compile(r"(dns:(//[^/]*/)?)?([^][:/\s]+|\[[^][/\s]+\]):[0-9]{1,5}")
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,12 @@ class Tls:
 
 
 def open_channel(target: str, tls: Tls | None = None, service_config: str = SERVICE_CONFIG) -> grpc.Channel:
-    """A channel to all the gateways behind `target`: `host:port` or `dns:///name:port`."""
+    """A channel to all the gateways behind `target`: `host:port` or `dns:///name:port`.
+
+    Raises `ValueError` for another target: grpcio would take 99999 for the port 34463, and none for 443.
+    """
+    if not _TARGET.fullmatch(target) or not 0 < int(target.rpartition(":")[2]) < 65_536:
+        raise ValueError(f"{target!r} is neither host:port nor dns:///name:port")
     options = [
         # Turns over all addresses, health, retries, waiting for a gateway: the library does what this says.
         ("grpc.service_config", service_config),

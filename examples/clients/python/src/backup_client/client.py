@@ -12,6 +12,7 @@ from ocibackup.v1.boot_volume_backup_pb2 import CreateBootVolumeBackupRequest, C
 from ocibackup.v1.volume_backup_pb2 import CreateVolumeBackupRequest, CreateVolumeBackupResponse
 
 Metadata = Sequence[tuple[str, str]]
+Request = CreateVolumeBackupRequest | CreateBootVolumeBackupRequest
 Response = TypeVar("Response")
 
 
@@ -31,8 +32,9 @@ class Answer(Generic[Response]):
 class BackupClient:
     """Calls raise `grpc.RpcError`, which `explain` puts into words.
 
-    Give each wanted backup a retry token of its own, store it before the first call, and use it again for
-    every repetition: then there is never a second backup.
+    A create without a retry token raises `ValueError`, and nothing is sent: what the library repeats by itself
+    would be another backup. Give each wanted backup a token of its own, store it before the first call, and use
+    it again for every repetition: then there is never a second backup.
     """
 
     def __init__(self, channel: grpc.Channel) -> None:
@@ -47,6 +49,7 @@ class BackupClient:
         started: Callable[[grpc.Future], object] | None = None,
     ) -> Answer[CreateVolumeBackupResponse]:
         """`started` is given the call on its way: for those who may have to `cancel()` it."""
+        self._need_retry_token(request, metadata)
         call = self._stub.CreateVolumeBackup.future(request, timeout=timeout, metadata=metadata)
         return self._wait(call, started)
 
@@ -58,8 +61,13 @@ class BackupClient:
         started: Callable[[grpc.Future], object] | None = None,
     ) -> Answer[CreateBootVolumeBackupResponse]:
         """As `create_volume_backup`."""
+        self._need_retry_token(request, metadata)
         call = self._stub.CreateBootVolumeBackup.future(request, timeout=timeout, metadata=metadata)
         return self._wait(call, started)
+
+    def _need_retry_token(self, request: Request, metadata: Metadata) -> None:
+        if not retry_token_of(request, metadata):
+            raise ValueError("a create needs a retry token: without one, a repetition would be another backup")
 
     def _wait(self, call: grpc.Future, started: Callable[[grpc.Future], object] | None) -> Answer[Response]:
         if started:
@@ -82,6 +90,11 @@ class BackupClient:
         except grpc.RpcError as refused:
             if refused.code() is grpc.StatusCode.UNAVAILABLE:
                 error.add_note(refused.details())
+
+
+def retry_token_of(request: Request, metadata: Metadata) -> str:
+    """The request's retry token, which may be in metadata too, or nothing."""
+    return request.retry_token or dict(metadata).get("opc-retry-token", "")
 
 
 def new_retry_token() -> str:
