@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 import grpc
 
+from backup_client.channel import GatewayChannel
 from ocibackup.v1.backup_service_pb2_grpc import BackupServiceStub
 from ocibackup.v1.boot_volume_backup_pb2 import CreateBootVolumeBackupRequest, CreateBootVolumeBackupResponse
 from ocibackup.v1.volume_backup_pb2 import CreateVolumeBackupRequest, CreateVolumeBackupResponse
@@ -37,9 +38,9 @@ class BackupClient:
     it again for every repetition: then there is never a second backup.
     """
 
-    def __init__(self, channel: grpc.Channel) -> None:
-        self._stub = BackupServiceStub(channel)
-        self._health = channel.unary_unary("/grpc.health.v1.Health/Check")
+    def __init__(self, channel: GatewayChannel) -> None:
+        self._channel = channel
+        self._stub = BackupServiceStub(channel.grpc)
 
     def create_volume_backup(
         self,
@@ -78,18 +79,12 @@ class BackupClient:
             # The call itself is an RpcError too, and has the code CANCELLED.
             raise call from None
         except grpc.RpcError as error:
-            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and not error.trailing_metadata():
-                self._note_why_not_connected(error)
+            # Of its own deadline the library says no more than `Deadline Exceeded`.
+            late = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and not error.trailing_metadata()
+            if late and (why := self._channel.why_not_connected()):
+                error.add_note(why)
             raise
         return Answer(response, dict(call.initial_metadata()))
-
-    def _note_why_not_connected(self, error: grpc.RpcError) -> None:
-        """Who waits for a gateway in vain hears no more than `Deadline Exceeded`; who does not wait hears why."""
-        try:
-            self._health(b"", timeout=0.05, wait_for_ready=False)
-        except grpc.RpcError as refused:
-            if refused.code() is grpc.StatusCode.UNAVAILABLE:
-                error.add_note(refused.details())
 
 
 def retry_token_of(request: Request, metadata: Metadata) -> str:

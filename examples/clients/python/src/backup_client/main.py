@@ -14,7 +14,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 import grpc
 
 from backup_client.calls import AnyCallClient, NotACall, run_calls
-from backup_client.channel import SERVICE_CONFIG, Tls, open_channel
+from backup_client.channel import SERVICE_CONFIG, GatewayChannel, Tls
 from backup_client.client import BackupClient, new_retry_token
 from backup_client.explain import explain
 from ocibackup.v1.backup_pb2 import LifecycleState
@@ -56,7 +56,7 @@ def arguments() -> argparse.Namespace:
     return given
 
 
-def channel_of(given: argparse.Namespace) -> grpc.Channel:
+def channel_of(given: argparse.Namespace) -> GatewayChannel:
     service_config = SERVICE_CONFIG
     if given.service_config:
         service_config = given.service_config.read_text(encoding="utf-8")
@@ -65,7 +65,7 @@ def channel_of(given: argparse.Namespace) -> grpc.Channel:
         except ValueError as error:
             raise ValueError(f"{given.service_config} is not JSON: {error}") from error
     tls = Tls(given.tls_ca, given.tls_cert, given.tls_key)
-    return open_channel(given.gateway, tls if given.tls or tls != Tls() else None, service_config)
+    return GatewayChannel(given.gateway, tls if given.tls or tls != Tls() else None, service_config)
 
 
 def create(client: BackupClient, given: argparse.Namespace) -> int:
