@@ -22,7 +22,8 @@ use tonic::{Code, Response, Status};
 const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));
 
 /// One line after the other, until there is none.
-pub async fn run(client: &BackupClient) -> Result<(), String> {
+pub async fn run(client: BackupClient) -> Result<(), String> {
+    let client = &client.without_retry_tokens();
     let json = Json(DescriptorPool::decode(DESCRIPTORS).map_err(|error| error.to_string())?);
     // Nothing else is done in the meantime: this may block.
     for (number, line) in io::stdin().lines().enumerate() {
@@ -151,7 +152,7 @@ impl Call {
             Create::BootVolume(request) => &request.retry_token,
         };
         let metadata = || self.options.metadata.get("opc-retry-token")?.to_str().ok();
-        field.as_deref().or_else(metadata).unwrap_or_default()
+        field.as_deref().filter(|token| !token.is_empty()).or_else(metadata).unwrap_or_default()
     }
 
     async fn create(&self, client: &BackupClient, json: Option<&Json>) -> Result<Made, Status> {
@@ -284,10 +285,7 @@ impl<'a> Failed<'a> {
                 .collect(),
             resource: resource
                 .map(|one| json!({ "resourceType": one.resource_type, "resourceName": one.resource_name })),
-            retry_after_ms: details
-                .retry_info()
-                .and_then(|info| info.retry_delay)
-                .map(|delay| delay.as_millis()),
+            retry_after_ms: details.retry_info().map(|info| info.retry_delay.unwrap_or_default().as_millis()),
             pushback_ms: status
                 .metadata()
                 .get("grpc-retry-pushback-ms")

@@ -132,7 +132,7 @@ impl Target {
     fn parse(target: &str, tls: Option<Tls>) -> Result<Target, ChannelError> {
         let name = target.strip_prefix("dns:///").or_else(|| target.strip_prefix("dns:")).unwrap_or(target);
         let host = match name.rsplit_once(':') {
-            Some((host, port)) if is_host(host) && port.parse::<u16>().is_ok() => host,
+            Some((host, port)) if is_host(host) && port.parse::<u16>().is_ok_and(|port| port > 0) => host,
             _ => {
                 let what = format!("{target:?} is neither host:port nor dns:///name:port");
                 return Err(ChannelError { what, source: None });

@@ -14,9 +14,11 @@ use crate::pb::{
     CreateBootVolumeBackupRequest, CreateBootVolumeBackupResponse, CreateVolumeBackupRequest,
     CreateVolumeBackupResponse,
 };
-use crate::service_config::{MethodConfig, Pushback, Retries, ServiceConfig};
+use crate::service_config::{MethodConfig, Retries, ServiceConfig};
 
 const SERVICE: &str = "ocibackup.v1.BackupService";
+
+const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
 
 /// While no gateway can be reached, it is tried again after this long, then twice as long, and so on.
 const FIRST_RECONNECT: Duration = Duration::from_millis(10);
@@ -24,13 +26,15 @@ const LAST_RECONNECT: Duration = Duration::from_secs(1);
 
 /// Cheap to clone. A call that failed is a [`Status`], which [`explain`](crate::explain::explain) puts into words.
 ///
-/// Give each wanted backup a retry token of its own, store it before the first call, and use it again for every
+/// A create without a retry token is INVALID_ARGUMENT before anything is sent, since a second attempt could be a second
+/// backup. Give each wanted backup a retry token of its own, store it before the first call, and use it again for every
 /// repetition: then there is never a second backup. The opc-request-id, which Oracle's support asks for, is in
 /// the metadata of the response, or of the status.
 #[derive(Clone)]
 pub struct BackupClient {
     stub: BackupServiceClient<Channel>,
     config: Arc<ServiceConfig>,
+    token_needed: bool,
 }
 
 /// How a call is made.
@@ -50,7 +54,13 @@ impl Default for Options {
 
 impl BackupClient {
     pub fn new(channel: Channel, config: ServiceConfig) -> BackupClient {
-        BackupClient { stub: BackupServiceClient::new(channel), config: Arc::new(config) }
+        BackupClient { stub: BackupServiceClient::new(channel), config: Arc::new(config), token_needed: true }
+    }
+
+    /// Sends a create without a retry token too. It is for tests of what the gateway does then; leave it out of
+    /// what you copy.
+    pub fn without_retry_tokens(self) -> BackupClient {
+        BackupClient { token_needed: false, ..self }
     }
 
     pub async fn create_volume_backup(
@@ -58,7 +68,7 @@ impl BackupClient {
         request: CreateVolumeBackupRequest,
         options: Options,
     ) -> Result<Response<CreateVolumeBackupResponse>, Status> {
-        let token = request.retry_token.is_some();
+        let token = !request.retry_token().is_empty();
         let method = self.config.method(SERVICE, "CreateVolumeBackup");
         let send = |mut stub: BackupServiceClient<Channel>, request| async move {
             stub.create_volume_backup(request).await
@@ -71,7 +81,7 @@ impl BackupClient {
         request: CreateBootVolumeBackupRequest,
         options: Options,
     ) -> Result<Response<CreateBootVolumeBackupResponse>, Status> {
-        let token = request.retry_token.is_some();
+        let token = !request.retry_token().is_empty();
         let method = self.config.method(SERVICE, "CreateBootVolumeBackup");
         let send = |mut stub: BackupServiceClient<Channel>, request| async move {
             stub.create_boot_volume_backup(request).await
@@ -92,10 +102,13 @@ impl BackupClient {
         M: Clone,
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        let token = token || options.metadata.contains_key("opc-retry-token");
+        if self.token_needed && !token && !options.metadata.contains_key("opc-retry-token") {
+            return Err(Status::invalid_argument("a create needs a retry token: nothing was sent"));
+        }
         let deadline =
             Instant::now() + method.timeout.map_or(options.timeout, |most| most.min(options.timeout));
         let mut retries = Retries::default();
+        let mut sent_before = 0_u32;
         let mut reconnect = FIRST_RECONNECT;
         let mut last = None;
         loop {
@@ -107,6 +120,10 @@ impl BackupClient {
             *request.metadata_mut() = options.metadata.clone();
             // For the gateway. Ours is the clock here: tonic's counts from when a connection is there.
             request.set_timeout(left);
+            if sent_before > 0 {
+                // As gRPC's other libraries do: what an earlier attempt came to is not for this one's answer to say.
+                request.metadata_mut().insert(PREVIOUS_ATTEMPTS, sent_before.into());
+            }
             let failure = match timeout_at(deadline, send(self.stub.clone(), request)).await {
                 Ok(Ok(response)) => {
                     self.config.succeeded();
@@ -127,16 +144,14 @@ impl BackupClient {
                     last = Some(status);
                 }
                 Failure::Answered(status) | Failure::Broken(status) => {
-                    // Without a token of the caller's a second attempt may be a second backup, unless the gateway
-                    // itself says that it is not.
-                    let safe = token || matches!(Pushback::of(&status), Pushback::Wait(_));
-                    let policy = method.retry_policy.as_ref().filter(|_| safe);
+                    let policy = method.retry_policy.as_ref();
                     let pause = policy.and_then(|policy| self.config.pause(policy, &mut retries, &status));
                     match pause {
                         Some(pause) if Instant::now() + pause < deadline => sleep(pause).await,
                         // A failure that is known helps more than a deadline that passed.
                         _ => return Err(status),
                     }
+                    sent_before += 1;
                     last = Some(status);
                 }
             }

@@ -12,6 +12,7 @@ use backup_client::client::{BackupClient, Options};
 use backup_client::explain::explain;
 use backup_client::pb::{CreateBootVolumeBackupRequest, CreateVolumeBackupRequest, LifecycleState};
 use backup_client::service_config::{self, ServiceConfig};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, Subcommand};
 use tonic::Status;
 use tonic::metadata::MetadataMap;
@@ -44,7 +45,7 @@ struct Arguments {
     #[arg(long, global = true)]
     name: Option<String>,
     /// Of this backup [default: a new UUID]
-    #[arg(long, global = true, value_name = "TOKEN")]
+    #[arg(long, global = true, value_name = "TOKEN", value_parser = NonEmptyStringValueParser::new())]
     retry_token: Option<String>,
     /// The deadline
     #[arg(long, global = true, value_name = "SECONDS", default_value = "30", value_parser = seconds, allow_hyphen_values = true)]
@@ -90,9 +91,7 @@ async fn main() -> ExitCode {
     match arguments.command {
         Command::Volume { ref volume_id } => volume(&client, volume_id, &arguments).await,
         Command::BootVolume { ref boot_volume_id } => boot_volume(&client, boot_volume_id, &arguments).await,
-        Command::Calls => {
-            calls::run(&client).await.map_or_else(|error| wrong(&error), |()| ExitCode::SUCCESS)
-        }
+        Command::Calls => calls::run(client).await.map_or_else(|error| wrong(&error), |()| ExitCode::SUCCESS),
     }
 }
 
@@ -171,7 +170,7 @@ fn options(arguments: &Arguments) -> Options {
 fn succeeded(id: &str, state: LifecycleState, token: &str, metadata: &MetadataMap) -> ExitCode {
     let state = state.as_str_name().trim_start_matches("LIFECYCLE_STATE_");
     let request_id = metadata.get("opc-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
-    println!("{id} {state} retry token {token} opc-request-id {request_id}");
+    println!("{id} {state}; retry token {token}; opc-request-id {request_id}");
     ExitCode::SUCCESS
 }
 

@@ -17,12 +17,19 @@ from typing import Any, BinaryIO, TextIO
 import grpc
 from google.protobuf import json_format
 
-from backup_client.client import Answer, BackupClient
+from backup_client.client import Answer, BackupClient, Metadata, Request, retry_token_of
 from backup_client.explain import Failure, explain
 from ocibackup.v1.boot_volume_backup_pb2 import CreateBootVolumeBackupRequest
 from ocibackup.v1.volume_backup_pb2 import CreateVolumeBackupRequest
 
 Json = dict[str, Any]
+
+
+class AnyCallClient(BackupClient):
+    """Sends a create without a retry token too, to show what the gateway does. A program of yours must not."""
+
+    def _need_retry_token(self, request: Request, metadata: Metadata) -> None:
+        """Needs none."""
 
 
 class NotACall(Exception):
@@ -76,7 +83,7 @@ class Call:
 
     @property
     def retry_token(self) -> str:
-        return self.request.retry_token or dict(self.metadata).get("opc-retry-token", "")
+        return retry_token_of(self.request, self.metadata)
 
 
 def run_calls(client: BackupClient, lines: BinaryIO, answers: TextIO) -> None:
@@ -143,11 +150,11 @@ def _failure(failure: Failure) -> Json:
         "violations": [{"field": name, "description": wrong} for name, wrong in failure.violations],
         "quotaViolations": [{"subject": name, "description": wrong} for name, wrong in failure.quota_violations],
         "resource": failure.resource and {"resourceType": failure.resource[0], "resourceName": failure.resource[1]},
-        "retryAfterMs": _milliseconds(failure.retry_after),
+        "retryAfterMs": failure.retry_after_ms,
         "pushbackMs": failure.pushback_ms,
         "metadata": _ours(failure.metadata),
         "decision": failure.decision,
-        "repeatAfterMs": _milliseconds(failure.repeat_after),
+        "repeatAfterMs": failure.repeat_after_ms,
         "words": failure.words,
     }
     return {key: value for key, value in told.items() if value not in (None, "", [], {})}
@@ -155,10 +162,6 @@ def _failure(failure: Failure) -> Json:
 
 def _ours(metadata: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in metadata.items() if key == "etag" or key.startswith("opc-")}
-
-
-def _milliseconds(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * 1000)
 
 
 @dataclass(frozen=True)

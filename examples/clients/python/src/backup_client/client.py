@@ -7,11 +7,13 @@ from typing import Generic, TypeVar
 
 import grpc
 
+from backup_client.channel import GatewayChannel
 from ocibackup.v1.backup_service_pb2_grpc import BackupServiceStub
 from ocibackup.v1.boot_volume_backup_pb2 import CreateBootVolumeBackupRequest, CreateBootVolumeBackupResponse
 from ocibackup.v1.volume_backup_pb2 import CreateVolumeBackupRequest, CreateVolumeBackupResponse
 
 Metadata = Sequence[tuple[str, str]]
+Request = CreateVolumeBackupRequest | CreateBootVolumeBackupRequest
 Response = TypeVar("Response")
 
 
@@ -31,13 +33,14 @@ class Answer(Generic[Response]):
 class BackupClient:
     """Calls raise `grpc.RpcError`, which `explain` puts into words.
 
-    Give each wanted backup a retry token of its own, store it before the first call, and use it again for
-    every repetition: then there is never a second backup.
+    A create without a retry token raises `ValueError`, and nothing is sent: what the library repeats by itself
+    would be another backup. Give each wanted backup a token of its own, store it before the first call, and use
+    it again for every repetition: then there is never a second backup.
     """
 
-    def __init__(self, channel: grpc.Channel) -> None:
-        self._stub = BackupServiceStub(channel)
-        self._health = channel.unary_unary("/grpc.health.v1.Health/Check")
+    def __init__(self, channel: GatewayChannel) -> None:
+        self._channel = channel
+        self._stub = BackupServiceStub(channel.grpc)
 
     def create_volume_backup(
         self,
@@ -47,6 +50,7 @@ class BackupClient:
         started: Callable[[grpc.Future], object] | None = None,
     ) -> Answer[CreateVolumeBackupResponse]:
         """`started` is given the call on its way: for those who may have to `cancel()` it."""
+        self._need_retry_token(request, metadata)
         call = self._stub.CreateVolumeBackup.future(request, timeout=timeout, metadata=metadata)
         return self._wait(call, started)
 
@@ -58,8 +62,13 @@ class BackupClient:
         started: Callable[[grpc.Future], object] | None = None,
     ) -> Answer[CreateBootVolumeBackupResponse]:
         """As `create_volume_backup`."""
+        self._need_retry_token(request, metadata)
         call = self._stub.CreateBootVolumeBackup.future(request, timeout=timeout, metadata=metadata)
         return self._wait(call, started)
+
+    def _need_retry_token(self, request: Request, metadata: Metadata) -> None:
+        if not retry_token_of(request, metadata):
+            raise ValueError("a create needs a retry token: without one, a repetition would be another backup")
 
     def _wait(self, call: grpc.Future, started: Callable[[grpc.Future], object] | None) -> Answer[Response]:
         if started:
@@ -70,18 +79,17 @@ class BackupClient:
             # The call itself is an RpcError too, and has the code CANCELLED.
             raise call from None
         except grpc.RpcError as error:
-            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and not error.trailing_metadata():
-                self._note_why_not_connected(error)
+            # Of its own deadline the library says no more than `Deadline Exceeded`.
+            late = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and not error.trailing_metadata()
+            if late and (why := self._channel.why_not_connected()):
+                error.add_note(why)
             raise
         return Answer(response, dict(call.initial_metadata()))
 
-    def _note_why_not_connected(self, error: grpc.RpcError) -> None:
-        """Who waits for a gateway in vain hears no more than `Deadline Exceeded`; who does not wait hears why."""
-        try:
-            self._health(b"", timeout=0.05, wait_for_ready=False)
-        except grpc.RpcError as refused:
-            if refused.code() is grpc.StatusCode.UNAVAILABLE:
-                error.add_note(refused.details())
+
+def retry_token_of(request: Request, metadata: Metadata) -> str:
+    """The request's retry token, which may be in metadata too, or nothing."""
+    return request.retry_token or dict(metadata).get("opc-retry-token", "")
 
 
 def new_retry_token() -> str:

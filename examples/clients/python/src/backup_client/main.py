@@ -13,8 +13,8 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
 
-from backup_client.calls import NotACall, run_calls
-from backup_client.channel import SERVICE_CONFIG, Tls, open_channel
+from backup_client.calls import AnyCallClient, NotACall, run_calls
+from backup_client.channel import SERVICE_CONFIG, GatewayChannel, Tls
 from backup_client.client import BackupClient, new_retry_token
 from backup_client.explain import explain
 from ocibackup.v1.backup_pb2 import LifecycleState
@@ -43,8 +43,8 @@ def arguments() -> argparse.Namespace:
     given = parser.parse_intermixed_args()
     if (given.command == "calls") != (given.id is None):
         parser.error(f"{given.command} takes {'no argument' if given.id else 'an id'}")
-    if not given.gateway:
-        parser.error("--gateway is empty")
+    if given.retry_token == "":
+        parser.error("--retry-token is empty")
     if bool(given.tls_cert) != bool(given.tls_key):
         parser.error("--tls-cert and --tls-key go together")
     if not 0 < given.timeout <= 86_400:
@@ -56,7 +56,7 @@ def arguments() -> argparse.Namespace:
     return given
 
 
-def channel_of(given: argparse.Namespace) -> grpc.Channel:
+def channel_of(given: argparse.Namespace) -> GatewayChannel:
     service_config = SERVICE_CONFIG
     if given.service_config:
         service_config = given.service_config.read_text(encoding="utf-8")
@@ -65,7 +65,7 @@ def channel_of(given: argparse.Namespace) -> grpc.Channel:
         except ValueError as error:
             raise ValueError(f"{given.service_config} is not JSON: {error}") from error
     tls = Tls(given.tls_ca, given.tls_cert, given.tls_key)
-    return open_channel(given.gateway, tls if given.tls or tls != Tls() else None, service_config)
+    return GatewayChannel(given.gateway, tls if given.tls or tls != Tls() else None, service_config)
 
 
 def create(client: BackupClient, given: argparse.Namespace) -> int:
@@ -80,7 +80,7 @@ def create(client: BackupClient, given: argparse.Namespace) -> int:
         print(explain(error, token).words, file=sys.stderr)
         return 1
     state = LifecycleState.Name(backup.lifecycle_state).removeprefix("LIFECYCLE_STATE_")
-    print(f"{backup.id} {state} retry token {token} opc-request-id {request_id}")
+    print(f"{backup.id} {state}; retry token {token}; opc-request-id {request_id}")
     return 0
 
 
@@ -105,11 +105,10 @@ def main() -> int:
         print(f"backup: {error}", file=sys.stderr)
         return 2
     with channel:
-        client = BackupClient(channel)
         if given.command != "calls":
-            return create(client, given)
+            return create(BackupClient(channel), given)
         try:
-            run_calls(client, sys.stdin.buffer, sys.stdout)
+            run_calls(AnyCallClient(channel), sys.stdin.buffer, sys.stdout)
         except NotACall as error:
             print(f"backup: {error}", file=sys.stderr)
             return 2
