@@ -3,6 +3,7 @@
 use super::Given;
 use super::environment;
 use super::value::address;
+use super::value::asked;
 use super::value::count;
 use super::value::duration;
 use super::value::proxy;
@@ -120,7 +121,7 @@ pub struct Check {
 )]
 pub struct Healthcheck {
     /// The gateway to ask; without it, the one that `--health-listen`, else `--listen`, would start. It is asked in plaintext
-    #[arg(value_parser = address)]
+    #[arg(value_parser = asked)]
     pub address: Option<SocketAddr>,
     /// Where the gateway listens
     #[arg(long, env = "GATEWAY_LISTEN", value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:50051")]

@@ -17,6 +17,7 @@ async fn a_gateway_that_serves_is_healthy_however_its_address_is_given() {
     for healthcheck in [
         program("healthcheck").arg(format!("127.0.0.1:{port}")),
         program("healthcheck").arg(format!("0.0.0.0:{port}")),
+        program("healthcheck").arg(format!("tcp://127.0.0.1:{port}")),
         program("healthcheck").arg(format!("--listen=127.0.0.1:{port}")),
         program("healthcheck").env("GATEWAY_LISTEN", format!("0.0.0.0:{port}")),
         program("healthcheck").arg(format!("127.0.0.1:{port}")).env("GATEWAY_LISTEN", "127.0.0.1:1"),
@@ -38,6 +39,14 @@ async fn a_gateway_whose_credential_is_refused_is_not_healthy() {
     serve.until(|serve| serve.stderr().contains("OCI refuses").then_some(()));
     let ended = program("healthcheck").arg(address.to_string()).run();
     assert_eq!(ended.refusal(1), format!("{address} answers NOT_SERVING"));
+}
+
+#[test]
+fn an_address_is_also_taken_as_kubernetes_tells_a_services() {
+    for (told, address) in [("tcp://[::1]:1", "[::1]:1"), ("tcp://127.0.0.1:1", "127.0.0.1:1")] {
+        let line = program("healthcheck").arg(told).run().refusal(1).to_owned();
+        assert!(line.starts_with(&format!("{address} cannot be asked: ")), "{line}");
+    }
 }
 
 #[test]
