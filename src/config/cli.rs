@@ -152,7 +152,7 @@ pub struct Listen {
     /// Where /livez, /readyz and /metrics are served
     #[arg(long, env = "GATEWAY_ADMIN_LISTEN", value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:9464")]
     pub admin_listen: SocketAddr,
-    /// Where gRPC health is served besides, in plaintext, for probes that cannot speak TLS
+    /// Where gRPC health is served besides, in plaintext, for probes
     #[arg(long, env = "GATEWAY_HEALTH_LISTEN", value_name = "ADDRESS", value_parser = address)]
     pub health_listen: Option<SocketAddr>,
     /// Serve gRPC without TLS on an address that is not loopback, where something else brings TLS, such as a mesh

@@ -27,6 +27,23 @@ async fn a_gateway_that_serves_is_healthy_however_its_address_is_given() {
     }
 }
 
+/// Liveness would end a process that is only full: its probes have a listener of their own, with connections of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_who_take_every_connection_leave_the_health_listener_to_probes() {
+    let upstream = Upstream::start().await;
+    let listeners = "--listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --health-listen 127.0.0.1:0";
+    let serve = program(&format!("serve {listeners} --max-connections 2"));
+    let mut serve = upstream.sign_in(serve).start();
+    serve.logged("readiness");
+    let (calls, listening) = (serve.address().to_string(), serve.logged("listening"));
+    let within = [crate::serve::channel(serve.address()).await, crate::serve::channel(serve.address()).await];
+    let shut_out = program("healthcheck").arg(&calls).run();
+    assert!(shut_out.refusal(1).starts_with(&format!("{calls} cannot be asked: ")), "{shut_out:?}");
+    let probed = program("healthcheck").arg(listening["health_address"].as_str().unwrap()).run();
+    assert_eq!((probed.code, probed.stderr.as_str()), (Some(0), ""));
+    drop(within);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_whose_credential_is_refused_is_not_healthy() {
     let (upstream, stranger) = (Upstream::start().await, Identity::generate().unwrap());

@@ -18,6 +18,12 @@ app.kubernetes.io/name: {{ include "gateway.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{- /* The pods of `helm test`. */}}
+{{- define "gateway.testSelector" -}}
+app.kubernetes.io/name: {{ include "gateway.name" . }}-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
 {{- define "gateway.labels" -}}
 {{ include "gateway.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
@@ -44,11 +50,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{- define "gateway.workloadIdentity" -}}
 {{- if and (eq .Values.oci.auth "oke_workload_identity") (not .Values.sandbox.enabled) }}true{{ end }}
-{{- end }}
-
-{{- /* Where probes ask: they speak no TLS. */}}
-{{- define "gateway.healthPort" -}}
-{{- ternary .Values.ports.health .Values.ports.grpc .Values.tls.enabled }}
 {{- end }}
 
 {{- define "gateway.tlsSecret" -}}

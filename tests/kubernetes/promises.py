@@ -1,0 +1,93 @@
+"""What every rendering of chart and kustomization keeps, beyond what Kubernetes asks: promises.py RENDERED.yaml…
+
+Each function is a promise. It takes the objects of one file and tells what breaks it.
+"""
+
+import sys
+
+import yaml
+
+
+class Rendered:
+    def __init__(self, path):
+        with open(path, encoding="utf-8") as file:
+            self.objects = [each for each in yaml.safe_load_all(file) if each]
+        (self.deployment,) = self.of("Deployment")
+        self.pod = self.deployment["spec"]["template"]
+        (self.gateway,) = self.pod["spec"]["containers"]
+        self.ports = {each["name"]: each["containerPort"] for each in self.gateway["ports"]}
+        self.variables = {each["name"]: each.get("value") for each in self.gateway["env"]}
+        self.policies = [policy["spec"] for policy in self.of("NetworkPolicy")]
+
+    def of(self, kind):
+        return [each for each in self.objects if each["kind"] == kind]
+
+    def entered_by(self, port):
+        """Who may come in at a port of that name."""
+        rules = (rule for policy in self.policies for rule in policy["ingress"])
+        return [peer for rule in rules if port in numbers(rule) for peer in rule["from"]]
+
+    def left_by(self, port):
+        """Where to something may leave by a port."""
+        rules = (rule for policy in self.policies for rule in policy["egress"])
+        return [peer for rule in rules if port in numbers(rule) for peer in rule.get("to", [{}])]
+
+
+def numbers(rule):
+    return {each["port"] for each in rule["ports"]}
+
+
+def labels_of(peer):
+    return peer.get("podSelector", {}).get("matchLabels", {})
+
+
+def probes_ask_where_no_caller_takes_their_connections(it):
+    health = it.ports.get("health")
+    if not it.variables.get("GATEWAY_HEALTH_LISTEN", "").endswith(f":{health}"):
+        yield f"the gateway serves no health at {health}"
+    for name in ("startupProbe", "livenessProbe", "readinessProbe"):
+        if it.gateway[name]["grpc"]["port"] != health:
+            yield f"{name} asks another port than {health}"
+    for peer in it.entered_by("health"):
+        if not labels_of(peer).get("app.kubernetes.io/name", "").endswith("-test"):
+            yield f"the health listener is open to {peer}"
+
+
+def helms_test_is_let_in_where_it_asks(it):
+    services = {each["metadata"]["name"].upper().replace("-", "_"): each for each in it.of("Service")}
+    for test in (each for each in it.of("Pod") if it.policies):
+        # $(NAME_PORT_50051_TCP)
+        variable = test["spec"]["containers"][0]["args"][1].strip("$()")
+        service, _, port = variable.removesuffix("_TCP").rpartition("_PORT_")
+        (target,) = [each["targetPort"] for each in services[service]["spec"]["ports"] if each["port"] == int(port)]
+        own = test["metadata"]["labels"].items()
+        own_namespace = [peer for peer in it.entered_by(target) if "ipBlock" not in peer and not peer.get("namespaceSelector")]
+        if not any(labels_of(peer).items() <= own for peer in own_namespace):
+            yield f"the test's pod may not come in at {target}"
+
+
+def no_variable_is_there_twice(it):
+    names = [each["name"] for each in it.gateway["env"]]
+    yield from (f"{name} is there twice" for name in set(names) if names.count(name) > 1)
+
+
+PROMISES = (
+    probes_ask_where_no_caller_takes_their_connections,
+    helms_test_is_let_in_where_it_asks,
+    no_variable_is_there_twice,
+)
+
+
+def main(paths):
+    broken = 0
+    for path in paths:
+        rendered = Rendered(path)
+        for promise in PROMISES:
+            for what in promise(rendered):
+                broken += 1
+                print(f"{path}: {promise.__name__}: {what}", file=sys.stderr)
+    return 1 if broken or not paths else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
