@@ -4,6 +4,7 @@ Each function is a promise. It takes the objects of one file and tells what brea
 """
 
 import sys
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -66,6 +67,15 @@ def helms_test_is_let_in_where_it_asks(it):
             yield f"the test's pod may not come in at {target}"
 
 
+def what_the_gateway_is_told_to_call_may_be_called(it):
+    for name in ("OCI_CLI_ENDPOINT", "GATEWAY_PROXY"):
+        if it.policies and it.variables.get(name):
+            url = urlsplit(it.variables[name])
+            port = url.port or {"http": 80, "https": 443}[url.scheme]
+            if not it.left_by(port):
+                yield f"{name} is {url.geturl()}, and nothing leaves by port {port}"
+
+
 def no_variable_is_there_twice(it):
     names = [each["name"] for each in it.gateway["env"]]
     yield from (f"{name} is there twice" for name in set(names) if names.count(name) > 1)
@@ -74,6 +84,7 @@ def no_variable_is_there_twice(it):
 PROMISES = (
     probes_ask_where_no_caller_takes_their_connections,
     helms_test_is_let_in_where_it_asks,
+    what_the_gateway_is_told_to_call_may_be_called,
     no_variable_is_there_twice,
 )
 

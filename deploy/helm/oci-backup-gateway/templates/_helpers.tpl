@@ -52,6 +52,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and (eq .Values.oci.auth "oke_workload_identity") (not .Values.sandbox.enabled) }}true{{ end }}
 {{- end }}
 
+{{- /* Where OCI is reached, as a list in JSON: by 443, and where endpoint and proxy listen. */}}
+{{- define "gateway.ociPorts" -}}
+{{- $ports := list 443 }}
+{{- range list .Values.oci.endpoint .Values.gateway.proxy }}
+{{- if . }}
+{{- $url := urlParse . }}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" }}
+{{- $ports = append $ports (default (ternary "443" "80" (eq $url.scheme "https")) $port | int) }}
+{{- end }}
+{{- end }}
+{{- if include "gateway.workloadIdentity" . }}
+{{- $ports = append $ports 12250 }}
+{{- end }}
+{{- uniq $ports | toJson }}
+{{- end }}
+
 {{- define "gateway.tlsSecret" -}}
 {{- if .Values.tls.certificate.enabled }}
 {{- default (printf "%s-tls" (include "gateway.fullname" .)) .Values.tls.secretName }}
