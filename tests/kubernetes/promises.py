@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 
 import yaml
 
+# Where a sidecar asks its control plane: its namespace, and ports.
+CONTROL_PLANES = {"istio": ("istio-system", {15012}), "linkerd": ("linkerd", {8080, 8086, 8090})}
+
 
 class Rendered:
     def __init__(self, path):
@@ -76,6 +79,31 @@ def what_the_gateway_is_told_to_call_may_be_called(it):
                 yield f"{name} is {url.geturl()}, and nothing leaves by port {port}"
 
 
+def a_sidecar_reaches_its_control_plane_and_outlives_the_drain(it):
+    metadata, spec = it.pod["metadata"], it.pod["spec"]
+    notes = metadata.get("annotations", {})
+    injected = {
+        "istio": metadata["labels"].get("sidecar.istio.io/inject") == "true",
+        "linkerd": notes.get("linkerd.io/inject") == "enabled",
+    }
+    for mesh, (namespace, ports) in CONTROL_PLANES.items():
+        for port in ports if injected[mesh] and it.policies else ():
+            names = [peer.get("namespaceSelector", {}).get("matchLabels", {}) for peer in it.left_by(port)]
+            if {"kubernetes.io/metadata.name": namespace} not in names:
+                yield f"{namespace} is not reached by port {port}"
+    if injected["istio"]:
+        config = yaml.safe_load(notes.get("proxy.istio.io/config", "{}"))
+        if config.get("proxyMetadata", {}).get("EXIT_ON_ZERO_ACTIVE_CONNECTIONS") != "true":
+            yield "Istio's sidecar ends before the gateway"
+        if not config.get("holdApplicationUntilProxyStarts"):
+            yield "the gateway starts before Istio's sidecar"
+    if injected["linkerd"]:
+        waits = int(notes.get("config.alpha.linkerd.io/proxy-wait-before-exit-seconds", 0))
+        ends = it.gateway["lifecycle"]["preStop"]["sleep"]["seconds"] + int(it.variables["GATEWAY_DRAIN_TIMEOUT"].rstrip("s"))
+        if not ends <= waits < spec["terminationGracePeriodSeconds"]:
+            yield f"Linkerd's sidecar ends after {waits} s, and the gateway after {ends} s"
+
+
 def no_variable_is_there_twice(it):
     names = [each["name"] for each in it.gateway["env"]]
     yield from (f"{name} is there twice" for name in set(names) if names.count(name) > 1)
@@ -85,6 +113,7 @@ PROMISES = (
     probes_ask_where_no_caller_takes_their_connections,
     helms_test_is_let_in_where_it_asks,
     what_the_gateway_is_told_to_call_may_be_called,
+    a_sidecar_reaches_its_control_plane_and_outlives_the_drain,
     no_variable_is_there_twice,
 )
 
