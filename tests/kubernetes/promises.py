@@ -104,6 +104,22 @@ def a_sidecar_reaches_its_control_plane_and_outlives_the_drain(it):
             yield f"Linkerd's sidecar ends after {waits} s, and the gateway after {ends} s"
 
 
+def a_collector_is_told_which_replica_speaks(it):
+    said = dict(pair.split("=", 1) for pair in (it.variables.get("OTEL_RESOURCE_ATTRIBUTES") or "").split(",") if pair)
+    fields = {each["name"]: each["valueFrom"]["fieldRef"]["fieldPath"] for each in it.gateway["env"] if "fieldRef" in each.get("valueFrom", {})}
+    names = [each["name"] for each in it.gateway["env"]]
+    for attribute, field in {
+        "k8s.pod.name": "metadata.name",
+        "k8s.namespace.name": "metadata.namespace",
+        "k8s.node.name": "spec.nodeName",
+    }.items():
+        variable = said.get(attribute, "").strip("$()")
+        if fields.get(variable) != field:
+            yield f"{attribute} is {said.get(attribute)}"
+        elif names.index(variable) > names.index("OTEL_RESOURCE_ATTRIBUTES"):
+            yield f"{variable} comes too late to be put in"
+
+
 def no_variable_is_there_twice(it):
     names = [each["name"] for each in it.gateway["env"]]
     yield from (f"{name} is there twice" for name in set(names) if names.count(name) > 1)
@@ -114,6 +130,7 @@ PROMISES = (
     helms_test_is_let_in_where_it_asks,
     what_the_gateway_is_told_to_call_may_be_called,
     a_sidecar_reaches_its_control_plane_and_outlives_the_drain,
+    a_collector_is_told_which_replica_speaks,
     no_variable_is_there_twice,
 )
 

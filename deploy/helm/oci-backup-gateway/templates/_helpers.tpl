@@ -52,6 +52,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and (eq .Values.oci.auth "oke_workload_identity") (not .Values.sandbox.enabled) }}true{{ end }}
 {{- end }}
 
+{{- /* Which replica speaks, and whatever extraEnv says besides; that is last and beats the chart's. */}}
+{{- define "gateway.resourceAttributes" -}}
+{{- $attributes := list "k8s.pod.name=$(POD_NAME)" "k8s.namespace.name=$(POD_NAMESPACE)" "k8s.node.name=$(NODE_NAME)" }}
+{{- range .Values.extraEnv }}
+{{- if and (eq .name "OTEL_RESOURCE_ATTRIBUTES") .value }}
+{{- $attributes = append $attributes .value }}
+{{- end }}
+{{- end }}
+{{- join "," $attributes }}
+{{- end }}
+
 {{- /* Where OCI is reached, as a list in JSON: by 443, and where endpoint and proxy listen. */}}
 {{- define "gateway.ociPorts" -}}
 {{- $ports := list 443 }}
@@ -105,6 +116,11 @@ seccompProfile:
 {{- end }}
 {{- if and (eq $v.oci.auth "api_key") (not $v.oci.apiKey.secretName) }}
 {{- fail "oci.apiKey.secretName is missing: api_key needs a Secret with an OCI configuration file and a key" }}
+{{- end }}
+{{- end }}
+{{- range $v.extraEnv }}
+{{- if and (eq .name "OTEL_RESOURCE_ATTRIBUTES") (not .value) }}
+{{- fail "extraEnv: OTEL_RESOURCE_ATTRIBUTES needs a value, which is added to the chart's own" }}
 {{- end }}
 {{- end }}
 {{- if and $v.oci.certBundle.secretName $v.oci.certBundle.configMapName }}
