@@ -125,6 +125,11 @@ def no_variable_is_there_twice(it):
     yield from (f"{name} is there twice" for name in set(names) if names.count(name) > 1)
 
 
+def a_container_that_ended_says_why_in_the_pods_status(it):
+    if it.gateway.get("terminationMessagePolicy") != "FallbackToLogsOnError":
+        yield "its last lines are lost to the status"
+
+
 PROMISES = (
     probes_ask_where_no_caller_takes_their_connections,
     helms_test_is_let_in_where_it_asks,
@@ -132,6 +137,7 @@ PROMISES = (
     a_sidecar_reaches_its_control_plane_and_outlives_the_drain,
     a_collector_is_told_which_replica_speaks,
     no_variable_is_there_twice,
+    a_container_that_ended_says_why_in_the_pods_status,
 )
 
 
