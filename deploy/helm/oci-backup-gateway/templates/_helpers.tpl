@@ -110,6 +110,15 @@ seccompProfile:
 {{- /* What the schema cannot say. */}}
 {{- define "gateway.check" -}}
 {{- $v := .Values }}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" (include "gateway.fullname" .)) }}
+{{- fail (printf "%s cannot be a Service's name: set fullnameOverride to letters, digits and -" (include "gateway.fullname" .)) }}
+{{- end }}
+{{- if ne 3 (list (int $v.ports.grpc) (int $v.ports.health) (int $v.ports.admin) | uniq | len) }}
+{{- fail "ports.grpc, ports.health and ports.admin have to differ" }}
+{{- end }}
+{{- if and $v.sandbox.enabled $v.image.digest }}
+{{- fail "image.digest is the digest of one image, and the sandbox is in another: with sandbox.enabled leave it empty" }}
+{{- end }}
 {{- if not $v.sandbox.enabled }}
 {{- if and (eq $v.oci.auth "oke_workload_identity") (not $v.oci.region) (not $v.oci.endpoint) }}
 {{- fail "oci.region is missing: oke_workload_identity does not tell it. (Without an OCI account: --set sandbox.enabled=true)" }}
@@ -132,6 +141,9 @@ seccompProfile:
 {{- end }}
 {{- if and $v.tls.certificate.enabled (not $v.tls.certificate.issuerRef.name) }}
 {{- fail "tls.certificate.issuerRef.name is missing" }}
+{{- end }}
+{{- if eq (int $v.service.port) (int $v.ports.health) }}
+{{- fail "service.port and ports.health have to differ with tls.enabled: the Service has both" }}
 {{- end }}
 {{- else if or $v.tls.clientCA.secretName $v.tls.certificate.enabled }}
 {{- fail "tls.clientCA and tls.certificate need tls.enabled" }}
