@@ -8,7 +8,7 @@ default:
     @just --list --unsorted
 
 # All that CI checks, in its order.
-ci: fmt lint test unshared docs slim proto deny sandbox observability clients sign-in cluster
+ci: fmt lint test unshared docs slim proto manifests deny sandbox observability clients sign-in cluster
 
 # Is everything formatted? (`cargo fmt` mends it.)
 fmt:
@@ -44,6 +44,10 @@ proto:
     buf lint
     buf format --diff --exit-code
     .ci/breaking
+
+# Chart and kustomization: rendered, compared, held against Kubernetes' schemas. No cluster is needed.
+manifests:
+    tests/kubernetes/manifests
 
 # Dependencies: bans, licences, sources, and advisories where their database is at hand.
 deny:

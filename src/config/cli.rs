@@ -3,6 +3,7 @@
 use super::Given;
 use super::environment;
 use super::value::address;
+use super::value::asked;
 use super::value::count;
 use super::value::duration;
 use super::value::proxy;
@@ -120,7 +121,7 @@ pub struct Check {
 )]
 pub struct Healthcheck {
     /// The gateway to ask; without it, the one that `--health-listen`, else `--listen`, would start. It is asked in plaintext
-    #[arg(value_parser = address)]
+    #[arg(value_parser = asked)]
     pub address: Option<SocketAddr>,
     /// Where the gateway listens
     #[arg(long, env = "GATEWAY_LISTEN", value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:50051")]
@@ -151,7 +152,7 @@ pub struct Listen {
     /// Where /livez, /readyz and /metrics are served
     #[arg(long, env = "GATEWAY_ADMIN_LISTEN", value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:9464")]
     pub admin_listen: SocketAddr,
-    /// Where gRPC health is served besides, in plaintext, for probes that cannot speak TLS
+    /// Where gRPC health is served besides, in plaintext, for probes
     #[arg(long, env = "GATEWAY_HEALTH_LISTEN", value_name = "ADDRESS", value_parser = address)]
     pub health_listen: Option<SocketAddr>,
     /// Serve gRPC without TLS on an address that is not loopback, where something else brings TLS, such as a mesh

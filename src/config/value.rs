@@ -31,6 +31,12 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_invalid| "an IP address with a port such as 127.0.0.1:50051 is expected")
 }
 
+/// An address to ask, also as Kubernetes tells pods a Service's, in `NAME_PORT`: there IPv6 has the brackets that
+/// `NAME_SERVICE_HOST` lacks.
+pub(super) fn asked(text: &str) -> Result<SocketAddr, &'static str> {
+    address(text.strip_prefix("tcp://").unwrap_or(text))
+}
+
 /// The words that variables say yes and no with.
 pub(super) fn switch(text: &str) -> Result<bool, &'static str> {
     match text.to_ascii_lowercase().as_str() {

@@ -230,6 +230,15 @@ impl Collector {
         records.collect()
     }
 
+    /// How many requests have come for spans, for metrics and for lines.
+    pub(crate) fn requests_so_far(&self) -> [usize; 3] {
+        [
+            self.traces.lock().unwrap().len(),
+            self.metrics.lock().unwrap().len(),
+            self.logs.lock().unwrap().len(),
+        ]
+    }
+
     /// Waits until a metric of this name has come.
     pub(crate) async fn metric(&self, name: &str) {
         let end = Instant::now() + Duration::from_secs(20);

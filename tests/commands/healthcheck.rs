@@ -17,6 +17,7 @@ async fn a_gateway_that_serves_is_healthy_however_its_address_is_given() {
     for healthcheck in [
         program("healthcheck").arg(format!("127.0.0.1:{port}")),
         program("healthcheck").arg(format!("0.0.0.0:{port}")),
+        program("healthcheck").arg(format!("tcp://127.0.0.1:{port}")),
         program("healthcheck").arg(format!("--listen=127.0.0.1:{port}")),
         program("healthcheck").env("GATEWAY_LISTEN", format!("0.0.0.0:{port}")),
         program("healthcheck").arg(format!("127.0.0.1:{port}")).env("GATEWAY_LISTEN", "127.0.0.1:1"),
@@ -24,6 +25,23 @@ async fn a_gateway_that_serves_is_healthy_however_its_address_is_given() {
         let ended = healthcheck.run();
         assert_eq!((ended.code, ended.stdout.as_str(), ended.stderr.as_str()), (Some(0), "", ""));
     }
+}
+
+/// Liveness would end a process that is only full: its probes have a listener of their own, with connections of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_who_take_every_connection_leave_the_health_listener_to_probes() {
+    let upstream = Upstream::start().await;
+    let listeners = "--listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --health-listen 127.0.0.1:0";
+    let serve = program(&format!("serve {listeners} --max-connections 2"));
+    let mut serve = upstream.sign_in(serve).start();
+    serve.logged("readiness");
+    let (calls, listening) = (serve.address().to_string(), serve.logged("listening"));
+    let within = [crate::serve::channel(serve.address()).await, crate::serve::channel(serve.address()).await];
+    let shut_out = program("healthcheck").arg(&calls).run();
+    assert!(shut_out.refusal(1).starts_with(&format!("{calls} cannot be asked: ")), "{shut_out:?}");
+    let probed = program("healthcheck").arg(listening["health_address"].as_str().unwrap()).run();
+    assert_eq!((probed.code, probed.stderr.as_str()), (Some(0), ""));
+    drop(within);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,6 +56,14 @@ async fn a_gateway_whose_credential_is_refused_is_not_healthy() {
     serve.until(|serve| serve.stderr().contains("OCI refuses").then_some(()));
     let ended = program("healthcheck").arg(address.to_string()).run();
     assert_eq!(ended.refusal(1), format!("{address} answers NOT_SERVING"));
+}
+
+#[test]
+fn an_address_is_also_taken_as_kubernetes_tells_a_services() {
+    for (told, address) in [("tcp://[::1]:1", "[::1]:1"), ("tcp://127.0.0.1:1", "127.0.0.1:1")] {
+        let line = program("healthcheck").arg(told).run().refusal(1).to_owned();
+        assert!(line.starts_with(&format!("{address} cannot be asked: ")), "{line}");
+    }
 }
 
 #[test]

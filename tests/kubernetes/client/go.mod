@@ -3,6 +3,7 @@ module oci-backup-gateway/tests/kubernetes/client
 go 1.26.8
 
 require (
+	github.com/oci-backup-gateway/oci-backup-gateway/examples/clients/go v0.0.0
 	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12
 )
@@ -13,3 +14,5 @@ require (
 	golang.org/x/text v0.42.0 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
 )
+
+replace github.com/oci-backup-gateway/oci-backup-gateway/examples/clients/go => ../../../examples/clients/go

@@ -1,5 +1,5 @@
-// Client calls the gateway from a pod, as a service would: with a retry token of its own, a deadline, and the service
-// configuration that examples/clients/service-config.json has.
+// Client calls the gateway from a pod, as a service would: with a retry token of its own, a deadline, and the channel of
+// examples/clients/go, which has the service configuration that callers are given.
 //
 //	client call    -target T -method M -json '{…}'             one call; prints the answer
 //	client load    -target T -rate R -for D -prefix P          calls until D has passed or SIGTERM; prints a summary
@@ -32,14 +32,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/oci-backup-gateway/oci-backup-gateway/examples/clients/go/backup"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
-	_ "google.golang.org/grpc/health"
-	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/peer"
-	"google.golang.org/grpc/resolver/dns"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
@@ -48,13 +43,10 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-// What the build puts beside this file: the project's proto, and the example that callers copy.
+// What the build puts beside this file: the project's proto.
 //
 //go:embed contract.binpb
 var contract []byte
-
-//go:embed service-config.json
-var serviceConfig string
 
 const service = "ocibackup.v1.BackupService"
 
@@ -81,7 +73,7 @@ func main() {
 
 // A way to the gateway.
 type dialling struct {
-	target, ca, cert, key, config string
+	target, ca, cert, key string
 }
 
 func (d *dialling) flags(set *flag.FlagSet) {
@@ -91,45 +83,9 @@ func (d *dialling) flags(set *flag.FlagSet) {
 	set.StringVar(&d.key, "key", "", "PEM file of its key")
 }
 
-// What TLS is done with; nothing for plaintext.
-func (d *dialling) tls() (*tls.Config, error) {
-	if d.ca == "" {
-		return nil, nil
-	}
-	pem, err := os.ReadFile(d.ca)
-	if err != nil {
-		return nil, err
-	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: x509.NewCertPool()}
-	config.RootCAs.AppendCertsFromPEM(pem)
-	if d.cert != "" {
-		// Read at each handshake, so that a new one is taken up.
-		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			pair, err := tls.LoadX509KeyPair(d.cert, d.key)
-			return &pair, err
-		}
-	}
-	return config, nil
-}
-
+// As the example does it that callers copy.
 func (d *dialling) dial() (*grpc.ClientConn, error) {
-	// A gateway that is replaced has another address: look for it sooner than after grpc-go's 30 s.
-	dns.SetMinResolutionInterval(2 * time.Second)
-	secure := insecure.NewCredentials()
-	config, err := d.tls()
-	if err != nil {
-		return nil, err
-	}
-	if config != nil {
-		secure = credentials.NewTLS(config)
-	}
-	return grpc.NewClient(d.target,
-		grpc.WithTransportCredentials(secure),
-		grpc.WithDefaultServiceConfig(serviceConfig),
-		// A pod that vanished says nothing: ask.
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 3 * time.Second}),
-		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: 3 * time.Second, Backoff: quick}),
-	)
+	return backup.Dial(backup.Gateway{Target: d.target, CAFile: d.ca, CertFile: d.cert, KeyFile: d.key})
 }
 
 // The request and answer of a method, by the contract.
@@ -304,16 +260,16 @@ func ledger(arguments []string) error {
 
 func shown(arguments []string) error {
 	set := flag.NewFlagSet("shown", flag.ExitOnError)
-	var way dialling
-	way.flags(set)
+	ca := set.String("ca", "", "PEM file of their authority")
 	host := set.String("host", "", "the name, which the certificates have to have")
 	port := set.String("port", "50051", "of all addresses")
 	set.Parse(arguments)
-	config, err := way.tls()
+	pem, err := os.ReadFile(*ca)
 	if err != nil {
 		return err
 	}
-	config.ServerName, config.NextProtos = *host, []string{"h2"}
+	config := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: *host, NextProtos: []string{"h2"}}
+	config.RootCAs.AppendCertsFromPEM(pem)
 	addresses, err := net.LookupHost(*host)
 	if err != nil {
 		return err
@@ -395,9 +351,3 @@ func stop([]string) error {
 	}
 	return nil
 }
-
-// The first failure is not worth a wait: another pod is there.
-var quick = func() (config backoff.Config) {
-	config.BaseDelay, config.Multiplier, config.Jitter, config.MaxDelay = 200*time.Millisecond, 1.6, 0.2, 2*time.Second
-	return
-}()

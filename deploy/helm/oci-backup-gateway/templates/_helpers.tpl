@@ -18,6 +18,12 @@ app.kubernetes.io/name: {{ include "gateway.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{- /* The pods of `helm test`. */}}
+{{- define "gateway.testSelector" -}}
+app.kubernetes.io/name: {{ include "gateway.name" . }}-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
 {{- define "gateway.labels" -}}
 {{ include "gateway.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
@@ -46,9 +52,31 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and (eq .Values.oci.auth "oke_workload_identity") (not .Values.sandbox.enabled) }}true{{ end }}
 {{- end }}
 
-{{- /* Where probes ask: they speak no TLS. */}}
-{{- define "gateway.healthPort" -}}
-{{- ternary .Values.ports.health .Values.ports.grpc .Values.tls.enabled }}
+{{- /* Which replica speaks, and whatever extraEnv says besides; that is last and beats the chart's. */}}
+{{- define "gateway.resourceAttributes" -}}
+{{- $attributes := list "k8s.pod.name=$(POD_NAME)" "k8s.namespace.name=$(POD_NAMESPACE)" "k8s.node.name=$(NODE_NAME)" }}
+{{- range .Values.extraEnv }}
+{{- if and (eq .name "OTEL_RESOURCE_ATTRIBUTES") .value }}
+{{- $attributes = append $attributes .value }}
+{{- end }}
+{{- end }}
+{{- join "," $attributes }}
+{{- end }}
+
+{{- /* Where OCI is reached, as a list in JSON: by 443, and where endpoint and proxy listen. */}}
+{{- define "gateway.ociPorts" -}}
+{{- $ports := list 443 }}
+{{- range list .Values.oci.endpoint .Values.gateway.proxy }}
+{{- if . }}
+{{- $url := urlParse . }}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" }}
+{{- $ports = append $ports (default (ternary "443" "80" (eq $url.scheme "https")) $port | int) }}
+{{- end }}
+{{- end }}
+{{- if include "gateway.workloadIdentity" . }}
+{{- $ports = append $ports 12250 }}
+{{- end }}
+{{- uniq $ports | toJson }}
 {{- end }}
 
 {{- define "gateway.tlsSecret" -}}
@@ -82,12 +110,26 @@ seccompProfile:
 {{- /* What the schema cannot say. */}}
 {{- define "gateway.check" -}}
 {{- $v := .Values }}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" (include "gateway.fullname" .)) }}
+{{- fail (printf "%s cannot be a Service's name: set fullnameOverride to letters, digits and -" (include "gateway.fullname" .)) }}
+{{- end }}
+{{- if ne 3 (list (int $v.ports.grpc) (int $v.ports.health) (int $v.ports.admin) | uniq | len) }}
+{{- fail "ports.grpc, ports.health and ports.admin have to differ" }}
+{{- end }}
+{{- if and $v.sandbox.enabled $v.image.digest }}
+{{- fail "image.digest is the digest of one image, and the sandbox is in another: with sandbox.enabled leave it empty" }}
+{{- end }}
 {{- if not $v.sandbox.enabled }}
 {{- if and (eq $v.oci.auth "oke_workload_identity") (not $v.oci.region) (not $v.oci.endpoint) }}
 {{- fail "oci.region is missing: oke_workload_identity does not tell it. (Without an OCI account: --set sandbox.enabled=true)" }}
 {{- end }}
 {{- if and (eq $v.oci.auth "api_key") (not $v.oci.apiKey.secretName) }}
 {{- fail "oci.apiKey.secretName is missing: api_key needs a Secret with an OCI configuration file and a key" }}
+{{- end }}
+{{- end }}
+{{- range $v.extraEnv }}
+{{- if and (eq .name "OTEL_RESOURCE_ATTRIBUTES") (not .value) }}
+{{- fail "extraEnv: OTEL_RESOURCE_ATTRIBUTES needs a value, which is added to the chart's own" }}
 {{- end }}
 {{- end }}
 {{- if and $v.oci.certBundle.secretName $v.oci.certBundle.configMapName }}
@@ -99,6 +141,9 @@ seccompProfile:
 {{- end }}
 {{- if and $v.tls.certificate.enabled (not $v.tls.certificate.issuerRef.name) }}
 {{- fail "tls.certificate.issuerRef.name is missing" }}
+{{- end }}
+{{- if eq (int $v.service.port) (int $v.ports.health) }}
+{{- fail "service.port and ports.health have to differ with tls.enabled: the Service has both" }}
 {{- end }}
 {{- else if or $v.tls.clientCA.secretName $v.tls.certificate.enabled }}
 {{- fail "tls.clientCA and tls.certificate need tls.enabled" }}

@@ -1,0 +1,156 @@
+"""What every rendering of chart and kustomization keeps, beyond what Kubernetes asks: promises.py RENDERED.yaml…
+
+Each function is a promise. It takes the objects of one file and tells what breaks it.
+"""
+
+import sys
+from urllib.parse import urlsplit
+
+import yaml
+
+# Where a sidecar asks its control plane: its namespace, and ports.
+CONTROL_PLANES = {"istio": ("istio-system", {15012}), "linkerd": ("linkerd", {8080, 8086, 8090})}
+
+
+class Rendered:
+    def __init__(self, path):
+        with open(path, encoding="utf-8") as file:
+            self.objects = [each for each in yaml.safe_load_all(file) if each]
+        (self.deployment,) = self.of("Deployment")
+        self.pod = self.deployment["spec"]["template"]
+        (self.gateway,) = self.pod["spec"]["containers"]
+        self.ports = {each["name"]: each["containerPort"] for each in self.gateway["ports"]}
+        self.variables = {each["name"]: each.get("value") for each in self.gateway["env"]}
+        self.policies = [policy["spec"] for policy in self.of("NetworkPolicy")]
+
+    def of(self, kind):
+        return [each for each in self.objects if each["kind"] == kind]
+
+    def entered_by(self, port):
+        """Who may come in at a port of that name."""
+        rules = (rule for policy in self.policies for rule in policy["ingress"])
+        return [peer for rule in rules if port in numbers(rule) for peer in rule["from"]]
+
+    def left_by(self, port):
+        """Where to something may leave by a port."""
+        rules = (rule for policy in self.policies for rule in policy["egress"])
+        return [peer for rule in rules if port in numbers(rule) for peer in rule.get("to", [{}])]
+
+
+def numbers(rule):
+    return {each["port"] for each in rule["ports"]}
+
+
+def labels_of(peer):
+    return peer.get("podSelector", {}).get("matchLabels", {})
+
+
+def probes_ask_where_no_caller_takes_their_connections(it):
+    health = it.ports.get("health")
+    if not it.variables.get("GATEWAY_HEALTH_LISTEN", "").endswith(f":{health}"):
+        yield f"the gateway serves no health at {health}"
+    for name in ("startupProbe", "livenessProbe", "readinessProbe"):
+        if it.gateway[name]["grpc"]["port"] != health:
+            yield f"{name} asks another port than {health}"
+    for peer in it.entered_by("health"):
+        if not labels_of(peer).get("app.kubernetes.io/name", "").endswith("-test"):
+            yield f"the health listener is open to {peer}"
+
+
+def helms_test_is_let_in_where_it_asks(it):
+    services = {each["metadata"]["name"].upper().replace("-", "_"): each for each in it.of("Service")}
+    for test in (each for each in it.of("Pod") if it.policies):
+        # $(NAME_PORT_50051_TCP)
+        variable = test["spec"]["containers"][0]["args"][1].strip("$()")
+        service, _, port = variable.removesuffix("_TCP").rpartition("_PORT_")
+        (target,) = [each["targetPort"] for each in services[service]["spec"]["ports"] if each["port"] == int(port)]
+        own = test["metadata"]["labels"].items()
+        own_namespace = [peer for peer in it.entered_by(target) if "ipBlock" not in peer and not peer.get("namespaceSelector")]
+        if not any(labels_of(peer).items() <= own for peer in own_namespace):
+            yield f"the test's pod may not come in at {target}"
+
+
+def what_the_gateway_is_told_to_call_may_be_called(it):
+    for name in ("OCI_CLI_ENDPOINT", "GATEWAY_PROXY"):
+        if it.policies and it.variables.get(name):
+            url = urlsplit(it.variables[name])
+            port = url.port or {"http": 80, "https": 443}[url.scheme]
+            if not it.left_by(port):
+                yield f"{name} is {url.geturl()}, and nothing leaves by port {port}"
+
+
+def a_sidecar_reaches_its_control_plane_and_outlives_the_drain(it):
+    metadata, spec = it.pod["metadata"], it.pod["spec"]
+    notes = metadata.get("annotations", {})
+    injected = {
+        "istio": metadata["labels"].get("sidecar.istio.io/inject") == "true",
+        "linkerd": notes.get("linkerd.io/inject") == "enabled",
+    }
+    for mesh, (namespace, ports) in CONTROL_PLANES.items():
+        for port in ports if injected[mesh] and it.policies else ():
+            names = [peer.get("namespaceSelector", {}).get("matchLabels", {}) for peer in it.left_by(port)]
+            if {"kubernetes.io/metadata.name": namespace} not in names:
+                yield f"{namespace} is not reached by port {port}"
+    if injected["istio"]:
+        config = yaml.safe_load(notes.get("proxy.istio.io/config", "{}"))
+        if config.get("proxyMetadata", {}).get("EXIT_ON_ZERO_ACTIVE_CONNECTIONS") != "true":
+            yield "Istio's sidecar ends before the gateway"
+        if not config.get("holdApplicationUntilProxyStarts"):
+            yield "the gateway starts before Istio's sidecar"
+    if injected["linkerd"]:
+        waits = int(notes.get("config.alpha.linkerd.io/proxy-wait-before-exit-seconds", 0))
+        ends = it.gateway["lifecycle"]["preStop"]["sleep"]["seconds"] + int(it.variables["GATEWAY_DRAIN_TIMEOUT"].rstrip("s"))
+        if not ends <= waits < spec["terminationGracePeriodSeconds"]:
+            yield f"Linkerd's sidecar ends after {waits} s, and the gateway after {ends} s"
+
+
+def a_collector_is_told_which_replica_speaks(it):
+    said = dict(pair.split("=", 1) for pair in (it.variables.get("OTEL_RESOURCE_ATTRIBUTES") or "").split(",") if pair)
+    fields = {each["name"]: each["valueFrom"]["fieldRef"]["fieldPath"] for each in it.gateway["env"] if "fieldRef" in each.get("valueFrom", {})}
+    names = [each["name"] for each in it.gateway["env"]]
+    for attribute, field in {
+        "k8s.pod.name": "metadata.name",
+        "k8s.namespace.name": "metadata.namespace",
+        "k8s.node.name": "spec.nodeName",
+    }.items():
+        variable = said.get(attribute, "").strip("$()")
+        if fields.get(variable) != field:
+            yield f"{attribute} is {said.get(attribute)}"
+        elif names.index(variable) > names.index("OTEL_RESOURCE_ATTRIBUTES"):
+            yield f"{variable} comes too late to be put in"
+
+
+def no_variable_is_there_twice(it):
+    names = [each["name"] for each in it.gateway["env"]]
+    yield from (f"{name} is there twice" for name in set(names) if names.count(name) > 1)
+
+
+def a_container_that_ended_says_why_in_the_pods_status(it):
+    if it.gateway.get("terminationMessagePolicy") != "FallbackToLogsOnError":
+        yield "its last lines are lost to the status"
+
+
+PROMISES = (
+    probes_ask_where_no_caller_takes_their_connections,
+    helms_test_is_let_in_where_it_asks,
+    what_the_gateway_is_told_to_call_may_be_called,
+    a_sidecar_reaches_its_control_plane_and_outlives_the_drain,
+    a_collector_is_told_which_replica_speaks,
+    no_variable_is_there_twice,
+    a_container_that_ended_says_why_in_the_pods_status,
+)
+
+
+def main(paths):
+    broken = 0
+    for path in paths:
+        rendered = Rendered(path)
+        for promise in PROMISES:
+            for what in promise(rendered):
+                broken += 1
+                print(f"{path}: {promise.__name__}: {what}", file=sys.stderr)
+    return 1 if broken or not paths else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
