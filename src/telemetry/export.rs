@@ -44,6 +44,8 @@ pub struct Exports {
     pub logs: Option<Export>,
     /// Whether traces go on across processes.
     pub propagation: Propagation,
+    /// What was asked for beside that and is not done, for the log.
+    pub warnings: Vec<String>,
 }
 
 /// How one signal is exported.

@@ -105,10 +105,7 @@ fn attribute<'a>(span: &'a Span, key: &str) -> &'a str {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_is_one_trace_from_its_caller_to_oci() {
     for protocol in ["grpc", "http/protobuf"] {
-        let (collector, address) = match protocol {
-            "grpc" => Collector::over_grpc().await,
-            _ => Collector::over_http().await,
-        };
+        let (collector, address) = Collector::over(protocol).await;
         let upstream = Upstream::start().await;
         let (endpoint, heads) = busy_at_first().await;
         let program = exporting(serve(&upstream), protocol, address).env("OCI_CLI_ENDPOINT", &endpoint);
@@ -243,6 +240,35 @@ async fn nothing_is_exported_unless_it_is_asked_for() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_exported_is_compressed_where_that_is_asked_for() {
+    let upstream = Upstream::start().await;
+    for protocol in ["grpc", "http/protobuf"] {
+        let (collector, address) = Collector::over(protocol).await;
+        let program = exporting(serve(&upstream), protocol, address);
+        let mut serve = program.env("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip").start();
+        refused(&mut BackupServiceClient::new(channel(serve.address()).await)).await;
+        collector.spans(1).await;
+        collector.metric("rpc.server.call.duration").await;
+        collector.record("call").await;
+        assert_eq!(collector.encodings(), ["gzip"], "{protocol}");
+        serve.signal("TERM");
+        assert_eq!(serve.wait().code, Some(0));
+    }
+}
+
+/// As platforms give one list to all that they run.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_propagator_that_is_unknown_beside_one_that_is_known_is_left_out_with_a_warning() {
+    let upstream = Upstream::start().await;
+    let mut serve = serve(&upstream).env("OTEL_PROPAGATORS", "tracecontext,baggage,b3").start();
+    let line = serve.logged("OTEL_PROPAGATORS: \"b3\" is unknown here and left out");
+    assert_eq!(line["level"], "WARN");
+    serve.address();
+    serve.signal("TERM");
+    assert_eq!(serve.wait().code, Some(0));
+}
+
 /// How long a call takes that is answered without OCI.
 async fn refused(caller: &mut BackupServiceClient<Channel>) -> Duration {
     let request = pb::CreateVolumeBackupRequest { volume_id: "none".to_owned(), ..Default::default() };
@@ -301,10 +327,11 @@ async fn a_variable_of_opentelemetry_that_is_wrong_ends_the_start_with_one_line(
         ("OTEL_METRICS_EXPORTER", "statsd", "otlp, prometheus or none"),
         ("OTEL_LOGS_EXPORTER", "console", "otlp or none"),
         ("OTEL_PROPAGATORS", "b3", "tracecontext"),
+        ("OTEL_PROPAGATORS", "jaeger,b3", "tracecontext"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317", "http://collector:4317"),
         ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json", "grpc or http/protobuf"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "whole number"),
-        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip", "none"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", "gzip or none"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "secret-canary", "name=value"),
         ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/ca.pem", "/nowhere/ca.pem"),
         ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/nowhere/key.pem", "/nowhere/key.pem"),
@@ -312,6 +339,10 @@ async fn a_variable_of_opentelemetry_that_is_wrong_ends_the_start_with_one_line(
         ("OTEL_TRACES_SAMPLER", "sometimes", "always_on"),
         ("OTEL_TRACES_SAMPLER_ARG", "2", "0 to 1"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "many", "whole number"),
+        ("OTEL_BSP_MAX_CONCURRENT_EXPORTS", "0", "more than 0"),
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "abc", "whole number"),
+        ("OTEL_SPAN_EVENT_COUNT_LIMIT", "-1", "whole number"),
+        ("OTEL_SPAN_LINK_COUNT_LIMIT", "1.5", "whole number"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "0", "whole number"),
     ] {
         let ended = serve(&upstream).env(name, value).run();
