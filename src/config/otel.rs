@@ -11,6 +11,10 @@ use crate::telemetry::Protocol;
 use crate::telemetry::Tls;
 use http::Uri;
 use std::path::Path;
+use std::time::Duration;
+
+/// Of one request, where no variable says another (opentelemetry.io/docs/specs/otel/protocol/exporter).
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is to be exported: nothing, unless a signal's exporter or an endpoint is named.
 pub fn exports() -> Result<Exports, Problem> {
@@ -62,7 +66,10 @@ fn exported(signal: &str) -> Result<Option<Export>, Problem> {
 fn export(signal: &str) -> Result<Export, Problem> {
     let (_name, protocol) = setting(signal, "PROTOCOL")?;
     let protocol = if protocol.as_deref() == Some("grpc") { Protocol::Grpc } else { Protocol::Http };
-    Ok(Export { protocol, tls: tls(signal)? })
+    let (name, timeout) = setting(signal, "TIMEOUT")?;
+    let timeout = timeout.map(|millis| millis.parse().map(Duration::from_millis)).transpose();
+    let timeout = timeout.map_err(|error| Problem::with(&name, error))?.unwrap_or(DEFAULT_TIMEOUT);
+    Ok(Export { protocol, tls: tls(signal)?, timeout })
 }
 
 /// A signal's own value, or the one for all, and the variable that has it.

@@ -55,6 +55,8 @@ pub struct Export {
     pub protocol: Protocol,
     /// Whom to trust and who we are.
     pub tls: Tls,
+    /// How long one request may take. Over gRPC the library reads it by itself.
+    pub timeout: Duration,
 }
 
 /// How OTLP is spoken.
@@ -172,34 +174,35 @@ fn resource() -> Resource {
 }
 
 fn spans(export: &Export, grpc: Option<&runtime::Handle>) -> Result<SpanExporter, Unexportable> {
-    let Export { protocol, tls } = export;
-    match protocol {
-        Protocol::Http => Ok(SpanExporter::builder().with_http().with_http_client(client(tls)?).build()?),
+    match export.protocol {
+        Protocol::Http => {
+            Ok(SpanExporter::builder().with_http().with_http_client(client(export)?).build()?)
+        }
         Protocol::Grpc => {
             let _within = grpc.map(runtime::Handle::enter);
-            Ok(SpanExporter::builder().with_tonic().with_tls_config(tls.of_grpc()).build()?)
+            Ok(SpanExporter::builder().with_tonic().with_tls_config(export.tls.of_grpc()).build()?)
         }
     }
 }
 
 fn metrics(export: &Export, grpc: Option<&runtime::Handle>) -> Result<MetricExporter, Unexportable> {
-    let Export { protocol, tls } = export;
-    match protocol {
-        Protocol::Http => Ok(MetricExporter::builder().with_http().with_http_client(client(tls)?).build()?),
+    match export.protocol {
+        Protocol::Http => {
+            Ok(MetricExporter::builder().with_http().with_http_client(client(export)?).build()?)
+        }
         Protocol::Grpc => {
             let _within = grpc.map(runtime::Handle::enter);
-            Ok(MetricExporter::builder().with_tonic().with_tls_config(tls.of_grpc()).build()?)
+            Ok(MetricExporter::builder().with_tonic().with_tls_config(export.tls.of_grpc()).build()?)
         }
     }
 }
 
 fn lines(export: &Export, grpc: Option<&runtime::Handle>) -> Result<LogExporter, Unexportable> {
-    let Export { protocol, tls } = export;
-    match protocol {
-        Protocol::Http => Ok(LogExporter::builder().with_http().with_http_client(client(tls)?).build()?),
+    match export.protocol {
+        Protocol::Http => Ok(LogExporter::builder().with_http().with_http_client(client(export)?).build()?),
         Protocol::Grpc => {
             let _within = grpc.map(runtime::Handle::enter);
-            Ok(LogExporter::builder().with_tonic().with_tls_config(tls.of_grpc()).build()?)
+            Ok(LogExporter::builder().with_tonic().with_tls_config(export.tls.of_grpc()).build()?)
         }
     }
 }
@@ -219,9 +222,14 @@ impl Tls {
 }
 
 /// The SDK sends from a thread that waits for it: with another client than a blocking one that would panic.
-fn client(tls: &Tls) -> Result<http_client::blocking::Client, Unexportable> {
+fn client(export: &Export) -> Result<http_client::blocking::Client, Unexportable> {
+    let Export { tls, timeout, .. } = export;
     let wrong = |error: http_client::Error| Unexportable::Setting(error.to_string());
-    let mut builder = http_client::blocking::Client::builder().no_proxy();
+    let builder = http_client::blocking::Client::builder().no_proxy();
+    // The library sets it only on a client of its own making.
+    let builder = builder.timeout(*timeout);
+    // Nobody else is to be sent what `OTEL_EXPORTER_OTLP_HEADERS` says: it holds secrets.
+    let mut builder = builder.redirect(http_client::redirect::Policy::none());
     if let Some(pem) = &tls.authorities {
         builder = builder.tls_certs_only(http_client::Certificate::from_pem_bundle(pem).map_err(wrong)?);
     }

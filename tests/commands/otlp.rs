@@ -11,13 +11,19 @@ use crate::upstream::any_port;
 use oci_backup_gateway::pb;
 use oci_backup_gateway::pb::backup_service_client::BackupServiceClient;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tonic::transport::Channel;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -240,6 +246,15 @@ async fn nothing_is_exported_unless_it_is_asked_for() {
     }
 }
 
+/// Whether anybody has connected since it was last asked.
+async fn was_called(listener: &TcpListener) -> bool {
+    let mut was_called = false;
+    while tokio::time::timeout(Duration::from_millis(20), listener.accept()).await.is_ok() {
+        was_called = true;
+    }
+    was_called
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_exported_is_compressed_where_that_is_asked_for() {
     let upstream = Upstream::start().await;
@@ -255,6 +270,65 @@ async fn what_is_exported_is_compressed_where_that_is_asked_for() {
         serve.signal("TERM");
         assert_eq!(serve.wait().code, Some(0));
     }
+}
+
+/// A collector over HTTP that takes requests and says nothing is left after the time of the signal, or that of all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_to_a_silent_collector_ends_in_its_time() {
+    let silent = TcpListener::bind(any_port()).await.unwrap();
+    let upstream = Upstream::start().await;
+    let program = exporting(serve(&upstream), "http/protobuf", silent.local_addr().unwrap());
+    let program = program.env("OTEL_EXPORTER_OTLP_TIMEOUT", "300").env("OTEL_LOGS_EXPORTER", "none");
+    let mut serve = program.env("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "4000").start();
+    refused(&mut BackupServiceClient::new(channel(serve.address()).await)).await;
+    let (mut held, mut requests) = (BTreeMap::new(), JoinSet::new());
+    while held.len() < 2 {
+        tokio::select! {
+            taken = silent.accept() => { requests.spawn(hold(taken.unwrap().0)); }
+            Some(ended) = requests.join_next() => {
+                let (signal, time) = ended.unwrap();
+                held.entry(signal).or_insert(time);
+            }
+        }
+    }
+    let (traces, metrics) = (held["traces"], held["metrics"]);
+    assert!((Duration::from_millis(250)..Duration::from_millis(3500)).contains(&traces), "{held:?}");
+    assert!((Duration::from_millis(3900)..Duration::from_millis(9000)).contains(&metrics), "{held:?}");
+}
+
+/// Of which signal the request is, and after what time its sender gives up.
+async fn hold(mut stream: TcpStream) -> (String, Duration) {
+    let (began, mut raw) = (Instant::now(), Vec::new());
+    // Whoever leaves may do so with a reset.
+    let _ = stream.read_to_end(&mut raw).await;
+    let head = String::from_utf8_lossy(&raw);
+    let signal = head.strip_prefix("POST /v1/").unwrap().split_whitespace().next().unwrap();
+    (signal.to_owned(), began.elapsed())
+}
+
+/// Whom a collector sends us to would get what is meant for the collector, secrets in headers included.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_redirect_of_a_collector_is_followed() {
+    let elsewhere = TcpListener::bind(any_port()).await.unwrap();
+    let location = format!("http://{}/v1/traces", elsewhere.local_addr().unwrap());
+    let asked = Arc::new(AtomicBool::new(false));
+    let noted = Arc::clone(&asked);
+    let redirect = async move || {
+        noted.store(true, Ordering::Relaxed);
+        (http::StatusCode::TEMPORARY_REDIRECT, [(http::header::LOCATION, location)])
+    };
+    let collector = TcpListener::bind(any_port()).await.unwrap();
+    let address = collector.local_addr().unwrap();
+    tokio::spawn(axum::serve(collector, axum::Router::new().fallback(redirect)).into_future());
+    let upstream = Upstream::start().await;
+    let mut serve = exporting(serve(&upstream), "http/protobuf", address)
+        .env("OTEL_EXPORTER_OTLP_HEADERS", "api-key=canary")
+        .start();
+    refused(&mut BackupServiceClient::new(channel(serve.address()).await)).await;
+    serve.until(|_| asked.load(Ordering::Relaxed).then_some(()));
+    serve.signal("TERM");
+    assert_eq!(serve.wait().code, Some(0));
+    assert!(!was_called(&elsewhere).await, "the redirect was followed");
 }
 
 /// As platforms give one list to all that they run.
