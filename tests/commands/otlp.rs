@@ -2,7 +2,9 @@
 
 use crate::certificates::Authority;
 use crate::collector::Collector;
+use crate::collector::Requests;
 use crate::collector::Span;
+use crate::network;
 use crate::process::Program;
 use crate::process::program;
 use crate::serve::channel;
@@ -228,21 +230,63 @@ async fn the_end_sends_what_is_left_and_probes_make_no_spans() {
     assert_eq!(spans[0].resource["service.name"], "backups");
 }
 
-/// Asked for by a word or an endpoint, taken back by another.
+/// Asked for by an endpoint, taken back by a word, for all or for one.
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_exported_unless_it_is_asked_for() {
+async fn what_is_taken_back_is_not_exported() {
     let upstream = Upstream::start().await;
-    for (variable, value) in [
-        ("OTEL_SDK_DISABLED", "true"),
-        ("OTEL_TRACES_EXPORTER", "none"),
-        ("OTEL_TRACES_SAMPLER", "always_off"),
+    for (variable, value, expected) in [
+        ("OTEL_SDK_DISABLED", "true", [false, false, false]),
+        ("OTEL_TRACES_EXPORTER", "none", [false, true, true]),
+        ("OTEL_TRACES_SAMPLER", "always_off", [false, true, true]),
+        ("OTEL_METRICS_EXPORTER", "none", [true, false, true]),
+        ("OTEL_LOGS_EXPORTER", "none", [true, true, false]),
     ] {
         let (collector, address) = Collector::over_grpc().await;
         let mut serve = exporting(serve(&upstream), "grpc", address).env(variable, value).start();
         refused(&mut BackupServiceClient::new(channel(serve.address()).await)).await;
+        serve.logged("call");
         serve.signal("TERM");
+        // The end sends what is left, so that all that is to come has.
         assert_eq!(serve.wait().code, Some(0), "{variable}");
-        assert!(collector.spans_so_far().is_empty(), "{variable}");
+        let Requests { traces, metrics, logs } = collector.requests();
+        assert_eq!([traces > 0, metrics > 0, logs > 0], expected, "{variable}={value}");
+    }
+}
+
+#[test]
+fn nothing_is_exported_unless_it_is_asked_for() {
+    network::alone("otlp::nobody_at_the_default_ports_is_called_without_variables");
+}
+
+/// In a network of its own, in which nobody else has or calls those ports.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a network of its own"]
+async fn nobody_at_the_default_ports_is_called_without_variables() {
+    if !network::is_alone() {
+        return;
+    }
+    let upstream = Upstream::start().await;
+    let grpc = TcpListener::bind("127.0.0.1:4317").await.unwrap();
+    let http = TcpListener::bind("127.0.0.1:4318").await.unwrap();
+    for (asked, protocol, expected) in [
+        (None, "grpc", (false, false)),
+        (None, "http/protobuf", (false, false)),
+        // The same is seen where somebody asks.
+        (Some("otlp"), "grpc", (true, false)),
+        (Some("otlp"), "http/protobuf", (false, true)),
+    ] {
+        let program = serve(&upstream).env("OTEL_BSP_SCHEDULE_DELAY", "50");
+        let program = program.env("OTEL_METRIC_EXPORT_INTERVAL", "100");
+        let program = program.env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol);
+        let program =
+            asked.into_iter().fold(program, |program, asked| program.env("OTEL_TRACES_EXPORTER", asked));
+        let mut serve = program.start();
+        refused(&mut BackupServiceClient::new(channel(serve.address()).await)).await;
+        serve.logged("call");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        serve.signal("TERM");
+        assert_eq!(serve.wait().code, Some(0), "{asked:?}");
+        assert_eq!((was_called(&grpc).await, was_called(&http).await), expected, "{asked:?} {protocol}");
     }
 }
 
