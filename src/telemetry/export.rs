@@ -160,17 +160,24 @@ impl Exporting {
     }
 }
 
-/// Who we are to a collector: what `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say, else the program's name.
+/// Who we are to a collector: what `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say, else the program's name, and an
+/// instance of it that is no other one (opentelemetry.io/docs/specs/semconv/resource/service).
 fn resource() -> Resource {
-    let version = || KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
-    let said = Resource::builder().with_attribute(version()).build();
+    let said = Resource::builder().build();
     let name = said.get(&"service.name".into());
-    match name.is_none_or(|name| name.as_str().starts_with("unknown_service")) {
-        true => {
-            Resource::builder().with_attribute(version()).with_service_name(env!("CARGO_PKG_NAME")).build()
-        }
-        false => said,
-    }
+    let name = name.is_none_or(|name| name.as_str().starts_with("unknown_service"));
+    let name = name.then(|| KeyValue::new("service.name", env!("CARGO_PKG_NAME")));
+    let instance = said.get(&"service.instance.id".into()).is_none();
+    let instance = instance.then(|| KeyValue::new("service.instance.id", random_uuid()));
+    let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+    Resource::builder().with_attributes([version].into_iter().chain(name).chain(instance)).build()
+}
+
+/// By RFC 9562, version 4.
+fn random_uuid() -> String {
+    let (low, [mid, version, variant], node): (u32, [u16; 3], u64) = rand::random();
+    let (version, variant, node) = (version & 0xfff, variant & 0x3fff | 0x8000, node >> 16);
+    format!("{low:08x}-{mid:04x}-4{version:03x}-{variant:04x}-{node:012x}")
 }
 
 fn spans(export: &Export, grpc: Option<&runtime::Handle>) -> Result<SpanExporter, Unexportable> {

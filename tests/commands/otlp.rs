@@ -14,6 +14,7 @@ use oci_backup_gateway::pb;
 use oci_backup_gateway::pb::backup_service_client::BackupServiceClient;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -162,7 +163,9 @@ async fn a_call_is_one_trace_from_its_caller_to_oci() {
         assert_eq!(record.attributes["opc_request_id"], server.attributes["gateway.opc_request_id"]);
         assert_eq!((record.severity, record.resource), (9, server.resource));
         serve.signal("TERM");
-        assert_eq!(serve.wait().code, Some(0));
+        let ended = serve.wait();
+        assert_eq!(ended.code, Some(0));
+        assert!(!ended.stderr.contains("Logger name"), "{}", ended.stderr);
     }
 }
 
@@ -373,6 +376,29 @@ async fn no_redirect_of_a_collector_is_followed() {
     serve.signal("TERM");
     assert_eq!(serve.wait().code, Some(0));
     assert!(!was_called(&elsewhere).await, "the redirect was followed");
+}
+
+/// Replicas are told apart at a collector.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_process_is_an_instance_of_its_own_unless_it_is_told_which_it_is() {
+    let (collector, address) = Collector::over_grpc().await;
+    let upstream = Upstream::start().await;
+    for said in ["", "", "service.instance.id=pod-1"] {
+        let program = exporting(serve(&upstream), "grpc", address).env("OTEL_RESOURCE_ATTRIBUTES", said);
+        let mut serve = program.start();
+        refused(&mut BackupServiceClient::new(channel(serve.address()).await)).await;
+        serve.logged("call");
+        serve.signal("TERM");
+        assert_eq!(serve.wait().code, Some(0));
+    }
+    let spans = collector.spans(3).await;
+    let instances: BTreeSet<_> = spans.iter().map(|span| &span.resource["service.instance.id"]).collect();
+    assert_eq!((spans.len(), instances.len()), (3, 3), "{instances:?}");
+    for instance in instances.into_iter().filter(|instance| *instance != "pod-1") {
+        let lengths: Vec<usize> = instance.split('-').map(str::len).collect();
+        assert_eq!((lengths.as_slice(), &instance[14..15]), ([8, 4, 4, 4, 12].as_slice(), "4"), "{instance}");
+    }
+    assert_eq!(spans[2].resource["service.instance.id"], "pod-1");
 }
 
 /// As platforms give one list to all that they run.
