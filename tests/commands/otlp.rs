@@ -28,6 +28,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
+use tonic_prost::ProstCodec;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
@@ -399,6 +400,36 @@ async fn each_process_is_an_instance_of_its_own_unless_it_is_told_which_it_is() 
         assert_eq!((lengths.as_slice(), &instance[14..15]), ([8, 4, 4, 4, 12].as_slice(), "4"), "{instance}");
     }
     assert_eq!(spans[2].resource["service.instance.id"], "pod-1");
+}
+
+/// Also of a method that does not exist: what callers make up is no name of a span and no label, but the span has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_span_of_a_call_says_whom_its_caller_meant_and_where_it_came_from() {
+    let (collector, address) = Collector::over_grpc().await;
+    let upstream = Upstream::start().await;
+    let mut serve = exporting(serve(&upstream), "grpc", address).start();
+    let gateway = serve.address();
+    let mut caller = tonic::client::Grpc::new(channel(gateway).await);
+    for method in ["CreateVolumeBackup", "Imagined"] {
+        let path = format!("/ocibackup.v1.BackupService/{method}").parse().unwrap();
+        let codec = ProstCodec::<pb::CreateVolumeBackupRequest, pb::CreateVolumeBackupResponse>::default();
+        let request = tonic::Request::new(pb::CreateVolumeBackupRequest::default());
+        caller.ready().await.unwrap();
+        caller.unary(request, path, codec).await.unwrap_err();
+    }
+    let spans = collector.spans(2).await;
+    let peer = serve.logged("call")["peer"].clone();
+    for span in &spans {
+        let server = [attribute(span, "server.address"), attribute(span, "server.port")];
+        assert_eq!(server.join(":"), gateway.to_string());
+        let from = [attribute(span, "network.peer.address"), attribute(span, "network.peer.port")];
+        assert_eq!(peer, from.join(":"));
+    }
+    assert!(!spans[0].attributes.contains_key("rpc.method_original"), "{spans:?}");
+    assert_eq!((spans[1].name.as_str(), attribute(&spans[1], "rpc.method")), ("_OTHER", "_OTHER"));
+    assert_eq!(attribute(&spans[1], "rpc.method_original"), "ocibackup.v1.BackupService/Imagined");
+    serve.signal("TERM");
+    assert_eq!(serve.wait().code, Some(0));
 }
 
 /// As platforms give one list to all that they run.
