@@ -102,7 +102,9 @@ fn start_exporting(command: &Command) -> Result<Option<Exporting>, Failure> {
         Command::Sandbox(_) => return Ok(None),
         Command::Check(_) | Command::Healthcheck(_) | Command::Proto(_) => return Ok(None),
     }
-    match Exporting::start(&config::exports()?) {
+    let exports = config::exports()?;
+    exports.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    match Exporting::start(&exports) {
         Ok(exporting) => Ok(Some(exporting)),
         Err(error @ Unexportable::Setting(_)) => Err(Failure::Setting(error.to_string())),
         Err(error @ (Unexportable::Thread(_) | Unexportable::Metrics(_))) => {

@@ -11,11 +11,16 @@ use crate::telemetry::Protocol;
 use crate::telemetry::Tls;
 use http::Uri;
 use std::path::Path;
+use std::time::Duration;
+
+/// Of one request, where no variable says another (opentelemetry.io/docs/specs/otel/protocol/exporter).
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is to be exported: nothing, unless a signal's exporter or an endpoint is named.
 pub fn exports() -> Result<Exports, Problem> {
+    let (propagation, warnings) = propagation()?;
     if switch("OTEL_SDK_DISABLED")? {
-        return Ok(Exports { propagation: propagation()?, ..Exports::default() });
+        return Ok(Exports { propagation, warnings, ..Exports::default() });
     }
     for (name, check) in CHECKS {
         if let Some(value) = text(name)?
@@ -28,7 +33,8 @@ pub fn exports() -> Result<Exports, Problem> {
         traces: exported("TRACES")?,
         metrics: exported("METRICS")?,
         logs: exported("LOGS")?,
-        propagation: propagation()?,
+        propagation,
+        warnings,
     })
 }
 
@@ -60,7 +66,10 @@ fn exported(signal: &str) -> Result<Option<Export>, Problem> {
 fn export(signal: &str) -> Result<Export, Problem> {
     let (_name, protocol) = setting(signal, "PROTOCOL")?;
     let protocol = if protocol.as_deref() == Some("grpc") { Protocol::Grpc } else { Protocol::Http };
-    Ok(Export { protocol, tls: tls(signal)? })
+    let (name, timeout) = setting(signal, "TIMEOUT")?;
+    let timeout = timeout.map(|millis| millis.parse().map(Duration::from_millis)).transpose();
+    let timeout = timeout.map_err(|error| Problem::with(&name, error))?.unwrap_or(DEFAULT_TIMEOUT);
+    Ok(Export { protocol, tls: tls(signal)?, timeout })
 }
 
 /// A signal's own value, or the one for all, and the variable that has it.
@@ -72,22 +81,22 @@ fn setting(signal: &str, what: &str) -> Result<(String, Option<String>), Problem
     }
 }
 
-/// `tracecontext` is W3C's; `baggage` is read by nobody here and never sent on.
-fn propagation() -> Result<Propagation, Problem> {
+/// `tracecontext` is W3C's; `baggage` is read by nobody here and never sent on. Platforms give all that they run one list of
+/// several: what is unknown in it is left out, with a warning, unless there is nothing else.
+fn propagation() -> Result<(Propagation, Vec<String>), Problem> {
     const NAME: &str = "OTEL_PROPAGATORS";
-    let Some(propagators) = text(NAME)? else { return Ok(Propagation::TraceContext) };
-    let mut propagation = Propagation::None;
-    for propagator in propagators.split(',').map(str::trim) {
-        match propagator {
-            "tracecontext" => propagation = Propagation::TraceContext,
-            "baggage" | "none" => {}
-            _ => {
-                let problem = format_args!("{propagator:?}; tracecontext, baggage or none is expected");
-                return Err(Problem::with(NAME, problem));
-            }
-        }
+    let Some(propagators) = text(NAME)? else { return Ok((Propagation::TraceContext, Vec::new())) };
+    let propagators = propagators.split(',').map(str::trim);
+    let (known, unknown): (Vec<&str>, Vec<&str>) =
+        propagators.partition(|propagator| matches!(*propagator, "tracecontext" | "baggage" | "none"));
+    if let (true, Some(propagator)) = (known.is_empty(), unknown.first()) {
+        let problem = format_args!("{propagator:?}; tracecontext, baggage or none is expected");
+        return Err(Problem::with(NAME, problem));
     }
-    Ok(propagation)
+    let is_traced = known.contains(&"tracecontext");
+    let propagation = if is_traced { Propagation::TraceContext } else { Propagation::None };
+    let warn = |propagator| format!("{NAME}: {propagator:?} is unknown here and left out");
+    Ok((propagation, unknown.into_iter().map(warn).collect()))
 }
 
 fn tls(signal: &str) -> Result<Tls, Problem> {
@@ -164,6 +173,10 @@ const CHECKS: &[(&str, Check)] = &[
     ("OTEL_BSP_EXPORT_TIMEOUT", number),
     ("OTEL_BSP_MAX_QUEUE_SIZE", number),
     ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", number),
+    ("OTEL_BSP_MAX_CONCURRENT_EXPORTS", number),
+    ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", count),
+    ("OTEL_SPAN_EVENT_COUNT_LIMIT", count),
+    ("OTEL_SPAN_LINK_COUNT_LIMIT", count),
     ("OTEL_BLRP_SCHEDULE_DELAY", number),
     ("OTEL_BLRP_EXPORT_TIMEOUT", number),
     ("OTEL_BLRP_MAX_QUEUE_SIZE", number),
@@ -183,7 +196,8 @@ fn protocol(value: &str) -> Result<(), &'static str> {
 }
 
 fn compression(value: &str) -> Result<(), &'static str> {
-    (value == "none").then_some(()).ok_or("only none is known here")
+    let known = ["gzip", "none"].iter().any(|known| value.eq_ignore_ascii_case(known));
+    known.then_some(()).ok_or("gzip or none is expected")
 }
 
 fn number(value: &str) -> Result<(), &'static str> {
@@ -193,6 +207,10 @@ fn number(value: &str) -> Result<(), &'static str> {
         .filter(|number| *number > 0)
         .map(|_| ())
         .ok_or("a whole number is expected, more than 0")
+}
+
+fn count(value: &str) -> Result<(), &'static str> {
+    value.parse::<u32>().map(|_| ()).map_err(|_| "a whole number is expected")
 }
 
 fn boolean(value: &str) -> Result<(), &'static str> {

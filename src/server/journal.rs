@@ -12,6 +12,7 @@ use crate::rpc::metadata::OPC_REQUEST_ID;
 use crate::rpc::metadata::OPC_RETRY_TOKEN;
 use crate::rpc::status;
 use crate::rpc::status::Summary;
+use crate::telemetry::Arrival;
 use crate::telemetry::EndedCall;
 use crate::telemetry::Recorder;
 use crate::telemetry::Trace;
@@ -94,6 +95,11 @@ impl Journal {
             retry_token: retry_token.and_then(|token| token.to_str().ok()).map(str::to_owned),
             began: Instant::now(),
         };
+        call.trace.came(Arrival {
+            unknown_method: rpc.is_none().then_some(call.method.as_str()),
+            authority: request.uri().authority(),
+            peer: call.peer.as_ref().map(|peer| peer.address),
+        });
         Entry { call: Some(call), seat: None, journal: self.clone() }
     }
 

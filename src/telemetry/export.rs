@@ -44,6 +44,8 @@ pub struct Exports {
     pub logs: Option<Export>,
     /// Whether traces go on across processes.
     pub propagation: Propagation,
+    /// What was asked for beside that and is not done, for the log.
+    pub warnings: Vec<String>,
 }
 
 /// How one signal is exported.
@@ -53,6 +55,8 @@ pub struct Export {
     pub protocol: Protocol,
     /// Whom to trust and who we are.
     pub tls: Tls,
+    /// How long one request may take. Over gRPC the library reads it by itself.
+    pub timeout: Duration,
 }
 
 /// How OTLP is spoken.
@@ -156,48 +160,56 @@ impl Exporting {
     }
 }
 
-/// Who we are to a collector: what `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say, else the program's name.
+/// Who we are to a collector: what `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say, else the program's name, and an
+/// instance of it that is no other one (opentelemetry.io/docs/specs/semconv/resource/service).
 fn resource() -> Resource {
-    let version = || KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
-    let said = Resource::builder().with_attribute(version()).build();
+    let said = Resource::builder().build();
     let name = said.get(&"service.name".into());
-    match name.is_none_or(|name| name.as_str().starts_with("unknown_service")) {
-        true => {
-            Resource::builder().with_attribute(version()).with_service_name(env!("CARGO_PKG_NAME")).build()
-        }
-        false => said,
-    }
+    let name = name.is_none_or(|name| name.as_str().starts_with("unknown_service"));
+    let name = name.then(|| KeyValue::new("service.name", env!("CARGO_PKG_NAME")));
+    let instance = said.get(&"service.instance.id".into()).is_none();
+    let instance = instance.then(|| KeyValue::new("service.instance.id", random_uuid()));
+    let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+    Resource::builder().with_attributes([version].into_iter().chain(name).chain(instance)).build()
+}
+
+/// By RFC 9562, version 4.
+fn random_uuid() -> String {
+    let (low, [mid, version, variant], node): (u32, [u16; 3], u64) = rand::random();
+    let (version, variant, node) = (version & 0xfff, variant & 0x3fff | 0x8000, node >> 16);
+    format!("{low:08x}-{mid:04x}-4{version:03x}-{variant:04x}-{node:012x}")
 }
 
 fn spans(export: &Export, grpc: Option<&runtime::Handle>) -> Result<SpanExporter, Unexportable> {
-    let Export { protocol, tls } = export;
-    match protocol {
-        Protocol::Http => Ok(SpanExporter::builder().with_http().with_http_client(client(tls)?).build()?),
+    match export.protocol {
+        Protocol::Http => {
+            Ok(SpanExporter::builder().with_http().with_http_client(client(export)?).build()?)
+        }
         Protocol::Grpc => {
             let _within = grpc.map(runtime::Handle::enter);
-            Ok(SpanExporter::builder().with_tonic().with_tls_config(tls.of_grpc()).build()?)
+            Ok(SpanExporter::builder().with_tonic().with_tls_config(export.tls.of_grpc()).build()?)
         }
     }
 }
 
 fn metrics(export: &Export, grpc: Option<&runtime::Handle>) -> Result<MetricExporter, Unexportable> {
-    let Export { protocol, tls } = export;
-    match protocol {
-        Protocol::Http => Ok(MetricExporter::builder().with_http().with_http_client(client(tls)?).build()?),
+    match export.protocol {
+        Protocol::Http => {
+            Ok(MetricExporter::builder().with_http().with_http_client(client(export)?).build()?)
+        }
         Protocol::Grpc => {
             let _within = grpc.map(runtime::Handle::enter);
-            Ok(MetricExporter::builder().with_tonic().with_tls_config(tls.of_grpc()).build()?)
+            Ok(MetricExporter::builder().with_tonic().with_tls_config(export.tls.of_grpc()).build()?)
         }
     }
 }
 
 fn lines(export: &Export, grpc: Option<&runtime::Handle>) -> Result<LogExporter, Unexportable> {
-    let Export { protocol, tls } = export;
-    match protocol {
-        Protocol::Http => Ok(LogExporter::builder().with_http().with_http_client(client(tls)?).build()?),
+    match export.protocol {
+        Protocol::Http => Ok(LogExporter::builder().with_http().with_http_client(client(export)?).build()?),
         Protocol::Grpc => {
             let _within = grpc.map(runtime::Handle::enter);
-            Ok(LogExporter::builder().with_tonic().with_tls_config(tls.of_grpc()).build()?)
+            Ok(LogExporter::builder().with_tonic().with_tls_config(export.tls.of_grpc()).build()?)
         }
     }
 }
@@ -217,9 +229,14 @@ impl Tls {
 }
 
 /// The SDK sends from a thread that waits for it: with another client than a blocking one that would panic.
-fn client(tls: &Tls) -> Result<http_client::blocking::Client, Unexportable> {
+fn client(export: &Export) -> Result<http_client::blocking::Client, Unexportable> {
+    let Export { tls, timeout, .. } = export;
     let wrong = |error: http_client::Error| Unexportable::Setting(error.to_string());
-    let mut builder = http_client::blocking::Client::builder().no_proxy();
+    let builder = http_client::blocking::Client::builder().no_proxy();
+    // The library sets it only on a client of its own making.
+    let builder = builder.timeout(*timeout);
+    // Nobody else is to be sent what `OTEL_EXPORTER_OTLP_HEADERS` says: it holds secrets.
+    let mut builder = builder.redirect(http_client::redirect::Policy::none());
     if let Some(pem) = &tls.authorities {
         builder = builder.tls_certs_only(http_client::Certificate::from_pem_bundle(pem).map_err(wrong)?);
     }

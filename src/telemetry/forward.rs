@@ -2,6 +2,8 @@
 //! trace that its call is in. What libraries say stays here: the one that sends would send what it says of sending.
 
 use super::filter::OURS;
+use opentelemetry::InstrumentationScope;
+use opentelemetry::logs::LoggerProvider;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::logs::SdkLogger;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
@@ -12,7 +14,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-type Bridge = OpenTelemetryTracingBridge<SdkLoggerProvider, SdkLogger>;
+type Bridge = OpenTelemetryTracingBridge<Named, SdkLogger>;
 
 /// Logging begins before anybody knows whether its lines are to be sent, so that it can be said why they are not.
 static BRIDGE: OnceLock<Bridge> = OnceLock::new();
@@ -20,7 +22,19 @@ static BRIDGE: OnceLock<Bridge> = OnceLock::new();
 /// Lines go to a collector, too, from now on.
 pub(super) fn to(logs: &SdkLoggerProvider) {
     // There is one log, and whoever was first has it.
-    let _ = BRIDGE.set(Bridge::new(logs));
+    let _ = BRIDGE.set(Bridge::new(&Named(logs.clone())));
+}
+
+/// Gives lines the program's name as their scope: the bridge gives none, and the SDK says at each start that it misses it.
+struct Named(SdkLoggerProvider);
+
+impl LoggerProvider for Named {
+    type Logger = SdkLogger;
+
+    fn logger_with_scope(&self, _unnamed: InstrumentationScope) -> SdkLogger {
+        let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME"));
+        self.0.logger_with_scope(scope.build())
+    }
 }
 
 /// Hands lines on.

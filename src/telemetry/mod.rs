@@ -28,6 +28,7 @@ pub use recorder::Server;
 pub use recorder::Unrecordable;
 pub use stderr::Log;
 pub use stderr::dropped_lines;
+pub use trace::Arrival;
 pub use trace::Propagation;
 pub use trace::Trace;
 

@@ -125,12 +125,15 @@ pub const LOG_LINES_DROPPED: Metric =
 // Attributes.
 pub(super) const RPC_SYSTEM_NAME: &str = "rpc.system.name";
 pub(super) const RPC_METHOD: &str = "rpc.method";
+pub(super) const RPC_METHOD_ORIGINAL: &str = "rpc.method_original";
 pub(super) const RPC_RESPONSE_STATUS_CODE: &str = "rpc.response.status_code";
 pub(super) const ERROR_TYPE: &str = "error.type";
 pub(super) const HTTP_REQUEST_METHOD: &str = "http.request.method";
 pub(super) const HTTP_RESPONSE_STATUS_CODE: &str = "http.response.status_code";
 pub(super) const SERVER_ADDRESS: &str = "server.address";
 pub(super) const SERVER_PORT: &str = "server.port";
+pub(super) const NETWORK_PEER_ADDRESS: &str = "network.peer.address";
+pub(super) const NETWORK_PEER_PORT: &str = "network.peer.port";
 pub(super) const HTTP_REQUEST_RESEND_COUNT: &str = "http.request.resend_count";
 pub(super) const URL_FULL: &str = "url.full";
 pub(super) const OPC_REQUEST_ID: &str = "gateway.opc_request_id";

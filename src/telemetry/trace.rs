@@ -5,6 +5,7 @@ use super::names;
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
+use http::uri::Authority;
 use opentelemetry::Context;
 use opentelemetry::ContextGuard;
 use opentelemetry::KeyValue;
@@ -20,6 +21,7 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracer;
 use std::borrow::Cow;
 use std::fmt;
+use std::net::SocketAddr;
 
 /// What spans are made with.
 #[derive(Clone, Default)]
@@ -46,6 +48,20 @@ pub struct Trace {
     context: Option<Context>,
     propagation: Propagation,
 }
+
+/// How a call came in.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    /// The method as its caller has it, where it is none that is known.
+    pub unknown_method: Option<&'a str>,
+    /// Whom the caller means to speak to.
+    pub authority: Option<&'a Authority>,
+    /// The other end of its connection.
+    pub peer: Option<SocketAddr>,
+}
+
+/// What no host's name is longer than (RFC 1035, 2.3.4): `:authority` is its caller's, of any length.
+const LONGEST_HOST: usize = 255;
 
 impl Tracing {
     /// Goes on with the caller's trace, or begins one.
@@ -114,6 +130,25 @@ impl Trace {
         if let Some(context) = self.context.as_ref().filter(|_| self.is_recorded()) {
             context.span().set_attributes(attributes);
         }
+    }
+
+    /// How the call came in, for whoever reads its span; it costs nothing where nobody does.
+    pub fn came(&self, Arrival { unknown_method, authority, peer }: Arrival<'_>) {
+        if !self.is_recorded() {
+            return;
+        }
+        let host = authority.map(|authority| authority.host().trim_matches(['[', ']']));
+        let host = host.map(|host| host.chars().take(LONGEST_HOST).collect::<String>());
+        let port = authority.and_then(Authority::port_u16);
+        let method = unknown_method.map(str::to_owned);
+        let attributes = [
+            host.map(|host| KeyValue::new(names::SERVER_ADDRESS, host)),
+            port.map(|port| KeyValue::new(names::SERVER_PORT, i64::from(port))),
+            peer.map(|peer| KeyValue::new(names::NETWORK_PEER_ADDRESS, peer.ip().to_string())),
+            peer.map(|peer| KeyValue::new(names::NETWORK_PEER_PORT, i64::from(peer.port()))),
+            method.map(|method| KeyValue::new(names::RPC_METHOD_ORIGINAL, method)),
+        ];
+        self.add(attributes.into_iter().flatten());
     }
 
     /// The end of its span.

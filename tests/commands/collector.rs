@@ -8,6 +8,9 @@ use axum::extract::State;
 use axum::routing::post;
 use axum::serve::Listener;
 use bytes::Bytes;
+use flate2::read::GzDecoder;
+use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::LogsService;
@@ -30,6 +33,8 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::server::WebPkiClientVerifier;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -43,6 +48,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::Request;
 use tonic::Response;
 use tonic::Status;
+use tonic::codec::CompressionEncoding;
 use tonic::transport::Certificate;
 use tonic::transport::Identity;
 use tonic::transport::ServerTlsConfig;
@@ -53,6 +59,15 @@ pub(crate) struct Collector {
     traces: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
     metrics: Arc<Mutex<Vec<ExportMetricsServiceRequest>>>,
     logs: Arc<Mutex<Vec<ExportLogsServiceRequest>>>,
+    encodings: Arc<Mutex<BTreeSet<String>>>,
+}
+
+/// How many requests came for each signal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Requests {
+    pub(crate) traces: usize,
+    pub(crate) metrics: usize,
+    pub(crate) logs: usize,
 }
 
 /// A line of the log as it came.
@@ -86,6 +101,7 @@ impl TraceService for Collector {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        self.note_encoding(request.metadata().get("grpc-encoding").map(AsRef::as_ref));
         self.traces.lock().unwrap().push(request.into_inner());
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
@@ -97,6 +113,7 @@ impl MetricsService for Collector {
         &self,
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        self.note_encoding(request.metadata().get("grpc-encoding").map(AsRef::as_ref));
         self.metrics.lock().unwrap().push(request.into_inner());
         Ok(Response::new(ExportMetricsServiceResponse::default()))
     }
@@ -108,12 +125,17 @@ impl LogsService for Collector {
         &self,
         request: Request<ExportLogsServiceRequest>,
     ) -> Result<Response<ExportLogsServiceResponse>, Status> {
+        self.note_encoding(request.metadata().get("grpc-encoding").map(AsRef::as_ref));
         self.logs.lock().unwrap().push(request.into_inner());
         Ok(Response::new(ExportLogsServiceResponse::default()))
     }
 }
 
 impl Collector {
+    pub(crate) async fn over(protocol: &str) -> (Self, SocketAddr) {
+        if protocol == "grpc" { Self::over_grpc().await } else { Self::over_http().await }
+    }
+
     pub(crate) async fn over_grpc() -> (Self, SocketAddr) {
         Self::served_by(tonic::transport::Server::builder()).await
     }
@@ -129,10 +151,11 @@ impl Collector {
     async fn served_by(mut server: tonic::transport::Server) -> (Self, SocketAddr) {
         let (collector, listener) = (Self::default(), TcpListener::bind(any_port()).await.unwrap());
         let address = listener.local_addr().unwrap();
+        let gzip = CompressionEncoding::Gzip;
         let server = server
-            .add_service(TraceServiceServer::new(collector.clone()))
-            .add_service(MetricsServiceServer::new(collector.clone()))
-            .add_service(LogsServiceServer::new(collector.clone()));
+            .add_service(TraceServiceServer::new(collector.clone()).accept_compressed(gzip))
+            .add_service(MetricsServiceServer::new(collector.clone()).accept_compressed(gzip))
+            .add_service(LogsServiceServer::new(collector.clone()).accept_compressed(gzip));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         (collector, address)
     }
@@ -154,18 +177,52 @@ impl Collector {
     }
 
     fn router(&self) -> Router {
-        let traces = async |State(it): State<Self>, body: Bytes| {
-            it.traces.lock().unwrap().push(ExportTraceServiceRequest::decode(body).unwrap());
+        let traces = async |State(it): State<Self>, headers: HeaderMap, body: Bytes| {
+            let request = ExportTraceServiceRequest::decode(it.plain(&headers, body)).unwrap();
+            it.traces.lock().unwrap().push(request);
         };
-        let metrics = async |State(it): State<Self>, body: Bytes| {
-            it.metrics.lock().unwrap().push(ExportMetricsServiceRequest::decode(body).unwrap());
+        let metrics = async |State(it): State<Self>, headers: HeaderMap, body: Bytes| {
+            let request = ExportMetricsServiceRequest::decode(it.plain(&headers, body)).unwrap();
+            it.metrics.lock().unwrap().push(request);
         };
-        let logs = async |State(it): State<Self>, body: Bytes| {
-            it.logs.lock().unwrap().push(ExportLogsServiceRequest::decode(body).unwrap());
+        let logs = async |State(it): State<Self>, headers: HeaderMap, body: Bytes| {
+            let request = ExportLogsServiceRequest::decode(it.plain(&headers, body)).unwrap();
+            it.logs.lock().unwrap().push(request);
         };
         let router = Router::new().route("/v1/traces", post(traces));
         let router = router.route("/v1/metrics", post(metrics)).route("/v1/logs", post(logs));
         router.with_state(self.clone())
+    }
+
+    fn note_encoding(&self, encoding: Option<&[u8]>) {
+        let encoding = String::from_utf8_lossy(encoding.unwrap_or(b"none")).into_owned();
+        self.encodings.lock().unwrap().insert(encoding);
+    }
+
+    /// A body as it was before it was compressed.
+    fn plain(&self, headers: &HeaderMap, body: Bytes) -> Bytes {
+        let encoding = headers.get(CONTENT_ENCODING).map(AsRef::as_ref);
+        self.note_encoding(encoding);
+        if encoding.is_none() {
+            return body;
+        }
+        let mut plain = Vec::new();
+        GzDecoder::new(body.as_ref()).read_to_end(&mut plain).unwrap();
+        plain.into()
+    }
+
+    /// How requests were compressed, each way once.
+    pub(crate) fn encodings(&self) -> Vec<String> {
+        self.encodings.lock().unwrap().iter().cloned().collect()
+    }
+
+    /// How many requests have come.
+    pub(crate) fn requests(&self) -> Requests {
+        Requests {
+            traces: self.traces.lock().unwrap().len(),
+            metrics: self.metrics.lock().unwrap().len(),
+            logs: self.logs.lock().unwrap().len(),
+        }
     }
 
     /// The spans that have come, once there are so many.
@@ -228,15 +285,6 @@ impl Collector {
             })
         });
         records.collect()
-    }
-
-    /// How many requests have come for spans, for metrics and for lines.
-    pub(crate) fn requests_so_far(&self) -> [usize; 3] {
-        [
-            self.traces.lock().unwrap().len(),
-            self.metrics.lock().unwrap().len(),
-            self.logs.lock().unwrap().len(),
-        ]
     }
 
     /// Waits until a metric of this name has come.

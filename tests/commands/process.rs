@@ -200,14 +200,6 @@ impl Running {
         std::fs::read_to_string(format!("/proc/{}/{page}", self.child.id())).unwrap()
     }
 
-    /// The names of its threads.
-    pub(crate) fn threads(&self) -> Vec<String> {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
-        // One that ends meanwhile has none.
-        let names = tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok());
-        names.map(|name| name.trim_end().to_owned()).collect()
-    }
-
     /// How long it has had a processor.
     pub(crate) fn processor_time(&self) -> Duration {
         // The name before may hold spaces; user and system time are the 14th and 15th field, in hundredths.
