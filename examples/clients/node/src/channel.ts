@@ -16,8 +16,10 @@ export function builtInServiceConfig(): string {
  *
  * @param target `host:port` or `dns:///name:port`
  * @param serviceConfig gRPC's service config, as JSON
+ * @throws where the port of the target is none
  */
 export function openChannel(target: string, credentials: ChannelCredentials, serviceConfig: string): Client {
+  needPort(target);
   return new Client(target, credentials, {
     "grpc.service_config": serviceConfig,
     "grpc.enable_retries": 1,
@@ -27,6 +29,15 @@ export function openChannel(target: string, credentials: ChannelCredentials, ser
     "grpc.keepalive_time_ms": 60_000,
     "grpc.keepalive_timeout_ms": 5_000,
   });
+}
+
+/** To the library a port that is none is a connection that fails, and the calls wait in vain. */
+function needPort(target: string): void {
+  // Other targets have no port, or another scheme.
+  const [, port] = /^(?:\[[^\]]*\]|[^:/[\]]*):([^:/]*)$/.exec(target.replace(/^dns:(\/\/[^/]*\/)?/, "")) ?? [];
+  if (port !== undefined && !(/^\d{1,5}$/.test(port) && Number(port) >= 1 && Number(port) <= 65_535)) {
+    throw new Error(`the port of ${target} is none`);
+  }
 }
 
 export function plaintext(): ChannelCredentials {
