@@ -2,7 +2,7 @@
  * The channel to the gateway. One serves the whole process: it connects by itself, takes turns over all addresses of
  * its target, and repeats what the service config says.
  */
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { type ChannelCredentials, Client, credentials } from "@grpc/grpc-js";
 
@@ -50,11 +50,19 @@ export function plaintext(): ChannelCredentials {
  * @param authorities whom to trust; without them, whom Node trusts
  * @param certificate who the caller is
  * @param key its private key
+ * @throws where the certificate and its key do not fit: else each call would fail, and none would say why
  */
 export function tls(authorities?: Buffer, certificate?: Buffer, key?: Buffer): ChannelCredentials {
   if (authorities !== undefined) {
     // Throws where there is no certificate: to Node that means that nobody is trusted, and no call would say why.
     new X509Certificate(authorities);
+  }
+  if (
+    certificate !== undefined &&
+    key !== undefined &&
+    !new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key))
+  ) {
+    throw new Error("certificate and key do not fit: the key is another's");
   }
   return credentials.createSsl(authorities, key, certificate);
 }

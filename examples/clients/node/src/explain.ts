@@ -123,9 +123,7 @@ function whatBecameOfTheBackup(outcome: string | undefined, withoutAnswer: boole
     case "UNKNOWN":
       return "the backup may have been made";
     default:
-      return withoutAnswer
-        ? "no answer of a gateway came, so the backup may have been made"
-        : "this call made nothing";
+      return withoutAnswer ? "no answer of a gateway came, so the backup may have been made" : "this call made nothing";
   }
 }
 

@@ -39,7 +39,7 @@ final class GatewayChannel {
       Pattern.compile("(\\[[^\\]]*\\]|[^:/\\[\\]]*):(?<port>[^:/]*)");
 
   private static final Map<String, String> SIGNATURES =
-      Map.of("RSA", "SHA256withRSA", "EC", "SHA256withECDSA", "EdDSA", "EdDSA");
+      Map.of("RSA", "SHA256withRSA", "EC", "SHA256withECDSA");
 
   private GatewayChannel() {}
 
@@ -128,7 +128,7 @@ final class GatewayChannel {
               .getPublicKey();
       String algorithm = SIGNATURES.get(known.getAlgorithm());
       if (algorithm == null) {
-        return; // Not one of those that are known here.
+        return; // The library says whether it knows that one.
       }
       PrivateKey key =
           KeyFactory.getInstance(known.getAlgorithm())
