@@ -2,7 +2,7 @@
  * The channel to the gateway. One serves the whole process: it connects by itself, takes turns over all addresses of
  * its target, and repeats what the service config says.
  */
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { type ChannelCredentials, Client, credentials } from "@grpc/grpc-js";
 
@@ -16,8 +16,10 @@ export function builtInServiceConfig(): string {
  *
  * @param target `host:port` or `dns:///name:port`
  * @param serviceConfig gRPC's service config, as JSON
+ * @throws where the port of the target is none
  */
 export function openChannel(target: string, credentials: ChannelCredentials, serviceConfig: string): Client {
+  needPort(target);
   return new Client(target, credentials, {
     "grpc.service_config": serviceConfig,
     "grpc.enable_retries": 1,
@@ -27,6 +29,15 @@ export function openChannel(target: string, credentials: ChannelCredentials, ser
     "grpc.keepalive_time_ms": 60_000,
     "grpc.keepalive_timeout_ms": 5_000,
   });
+}
+
+/** To the library a port that is none is a connection that fails, and the calls wait in vain. */
+function needPort(target: string): void {
+  // Other targets have no port, or another scheme.
+  const [, port] = /^(?:\[[^\]]*\]|[^:/[\]]*):([^:/]*)$/.exec(target.replace(/^dns:(\/\/[^/]*\/)?/, "")) ?? [];
+  if (port !== undefined && !(/^\d{1,5}$/.test(port) && Number(port) >= 1 && Number(port) <= 65_535)) {
+    throw new Error(`the port of ${target} is none`);
+  }
 }
 
 export function plaintext(): ChannelCredentials {
@@ -39,11 +50,19 @@ export function plaintext(): ChannelCredentials {
  * @param authorities whom to trust; without them, whom Node trusts
  * @param certificate who the caller is
  * @param key its private key
+ * @throws where the certificate and its key do not fit: else each call would fail, and none would say why
  */
 export function tls(authorities?: Buffer, certificate?: Buffer, key?: Buffer): ChannelCredentials {
   if (authorities !== undefined) {
     // Throws where there is no certificate: to Node that means that nobody is trusted, and no call would say why.
     new X509Certificate(authorities);
+  }
+  if (
+    certificate !== undefined &&
+    key !== undefined &&
+    !new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key))
+  ) {
+    throw new Error("certificate and key do not fit: the key is another's");
   }
   return credentials.createSsl(authorities, key, certificate);
 }

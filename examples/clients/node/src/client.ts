@@ -24,30 +24,40 @@ export interface Answer<T> {
 
 /**
  * Makes backups. Give each wanted backup a retry token of its own (a UUID), and store it before the call: with it the
- * call can be repeated, by the channel and by you, without a second backup.
+ * call can be repeated, by the channel and by you, without a second backup. A create without one is refused before
+ * anything is sent: the channel repeats a call, and each repetition would be a backup of its own.
  *
  * A call that failed rejects with grpc-js's `ServiceError`; `explain` says what it means.
  */
 export class BackupClient {
   constructor(private readonly channel: Client) {}
 
-  createVolumeBackup(
+  async createVolumeBackup(
     request: CreateVolumeBackupRequest,
     options: CallOptions,
   ): Promise<Answer<CreateVolumeBackupResponse>> {
+    needToken(request.retryToken, options);
     return unary(this.channel, BackupService.method.createVolumeBackup, request, options);
   }
 
-  createBootVolumeBackup(
+  async createBootVolumeBackup(
     request: CreateBootVolumeBackupRequest,
     options: CallOptions,
   ): Promise<Answer<CreateBootVolumeBackupResponse>> {
+    needToken(request.retryToken, options);
     return unary(this.channel, BackupService.method.createBootVolumeBackup, request, options);
   }
 }
 
-/** A call of grpc-js, with messages of protobuf-es. */
-function unary<I extends DescMessage, O extends DescMessage>(
+function needToken(inField: string | undefined, { metadata }: CallOptions): void {
+  if (!inField && !metadata?.["opc-retry-token"]) {
+    const details = "a create needs a retry token, and nothing was sent without one";
+    throw Object.assign(new Error(details), { code: status.INVALID_ARGUMENT, details, metadata: new Metadata() });
+  }
+}
+
+/** A call of grpc-js, with messages of protobuf-es. A create without a retry token is not refused here. */
+export function unary<I extends DescMessage, O extends DescMessage>(
   channel: Client,
   method: DescMethodUnary<I, O>,
   request: MessageShape<I>,
@@ -78,6 +88,9 @@ function unary<I extends DescMessage, O extends DescMessage>(
     );
     const cancel = () => call.cancel();
     signal?.addEventListener("abort", cancel);
+    if (signal?.aborted) {
+      cancel();
+    }
     call.on("metadata", (initial) => {
       received = initial;
     });

@@ -1,5 +1,5 @@
 import { fromBinary, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
-import { type Any, anyUnpack, durationMs } from "@bufbuild/protobuf/wkt";
+import { type Any, anyUnpack, type Duration } from "@bufbuild/protobuf/wkt";
 import { type ServiceError, status } from "@grpc/grpc-js";
 import {
   type BadRequest,
@@ -12,31 +12,32 @@ import {
   RequestInfoSchema,
   type ResourceInfo,
   ResourceInfoSchema,
-  type RetryInfo,
   RetryInfoSchema,
 } from "./gen/google/rpc/error_details_pb.js";
 import { StatusSchema } from "./gen/google/rpc/status_pb.js";
 
 /**
  * `REPEAT`: make the same call with the same retry token; it may succeed, or it settles what happened.
- * `STOP`: this call made nothing, and the same call would fail again.
+ * `STOP`: the same call would fail again: mend what the words name. Or nobody knows a token, and only a look at OCI
+ * tells whether there is a backup.
  */
 export type Decision = "REPEAT" | "STOP";
 
 /** What a failed call means. */
 export interface Failure {
   code: string;
-  /** Of the gateway, or of the library where no gateway answered. */
+  /** Of the gateway, or of the library where no answer of a gateway came. */
   message: string;
-  /** Absent when no gateway answered. */
+  /** Absent when no answer of a gateway came. */
   info: ErrorInfo | undefined;
   request: RequestInfo | undefined;
   violations: BadRequest | undefined;
   quota: QuotaFailure | undefined;
   resource: ResourceInfo | undefined;
-  retry: RetryInfo | undefined;
+  /** How long the gateway wants a caller to wait. */
+  retryAfterMs: number | undefined;
   decision: Decision;
-  /** The token to repeat with. */
+  /** The token to repeat with, where one is known. */
   retryToken: string | undefined;
   /** How long to wait before that. */
   repeatAfterMs: number;
@@ -46,20 +47,22 @@ export interface Failure {
 
 const REPEAT_AFTER_MS = 1_000;
 
-/** Codes by which the library says that no gateway answered, so that nobody knows what happened. */
+/** Codes by which the library says that no answer of a gateway came, so that nobody knows what happened. */
 const WITHOUT_ANSWER = [
   status.UNAVAILABLE,
   status.DEADLINE_EXCEEDED,
   status.CANCELLED,
   status.UNKNOWN,
   status.INTERNAL,
+  status.RESOURCE_EXHAUSTED,
+  status.DATA_LOSS,
 ];
 
 const CODES_OF_OPERATORS = [status.UNAUTHENTICATED, status.PERMISSION_DENIED, status.UNIMPLEMENTED, status.INTERNAL];
-const REASONS_OF_OPERATORS = ["CREDENTIAL_UNAVAILABLE", "UPSTREAM_TLS", "UPSTREAM_REDIRECT"];
+const REASONS_OF_OPERATORS = ["UPSTREAM_TLS", "UPSTREAM_REDIRECT"];
 
 /**
- * Turns a failed call into words and a decision.
+ * Turns a failed call into words and a decision. It never throws: details that cannot be read are none.
  *
  * @param sentToken the retry token that the call had
  */
@@ -68,28 +71,33 @@ export function explain(error: ServiceError, sentToken?: string): Failure {
   const info = find(details, ErrorInfoSchema);
   const request = find(details, RequestInfoSchema);
   const violations = find(details, BadRequestSchema);
-  const retry = find(details, RetryInfoSchema);
+  const retry = find(details, RetryInfoSchema, ({ retryDelay }) => retryDelay === undefined || isDelay(retryDelay));
+  const retryAfterMs = retry?.retryDelay && milliseconds(retry.retryDelay);
   const outcome = info?.metadata["outcome"];
 
-  const repeat =
-    retry !== undefined ||
-    outcome === "UNKNOWN" ||
-    outcome === "STARTED" ||
-    (info === undefined && WITHOUT_ANSWER.includes(error.code));
-  const repeatAfterMs = retry?.retryDelay ? Math.trunc(durationMs(retry.retryDelay)) : REPEAT_AFTER_MS;
-  const retryToken = error.metadata.get("opc-retry-token")[0]?.toString() ?? sentToken;
+  // An empty token or id is none.
+  const retryToken = error.metadata.get("opc-retry-token")[0]?.toString() || sentToken || undefined;
+  const requestId = request?.requestId || error.metadata.get("opc-request-id")[0]?.toString();
+  const withoutAnswer = info === undefined && WITHOUT_ANSWER.includes(error.code);
+  const mayBeMade = outcome === "UNKNOWN" || outcome === "STARTED" || withoutAnswer;
+  const repeat = retryToken !== undefined && (mayBeMade || retry !== undefined);
+  const repeatAfterMs = retryAfterMs ?? REPEAT_AFTER_MS;
 
   const code = status[error.code] ?? String(error.code);
   const ociCode = info?.metadata["oci_code"];
   const words = [
-    `${code}: ${error.details}${ociCode === undefined ? "" : ` [${ociCode}]`}`,
-    whatBecameOfTheBackup(outcome, info !== undefined, repeat),
-    repeat
-      ? `repeat${retryToken === undefined ? "" : ` with the retry token ${retryToken}`} in ${(repeatAfterMs / 1000).toFixed(1)} s`
-      : whatToMend(error.code, info, violations),
+    `${code}: ${error.details}${ociCode ? ` [${ociCode}]` : ""}`,
+    whatBecameOfTheBackup(outcome, withoutAnswer),
   ];
-  if (request !== undefined) {
-    words.push(`opc-request-id ${request.requestId}`);
+  if (repeat) {
+    words.push(`repeat with the retry token ${retryToken} in ${repeatAfterMs} ms`);
+  } else if (mayBeMade || error.code === status.FAILED_PRECONDITION) {
+    words.push("find out whether the backup exists before trying again");
+  } else {
+    words.push(whatToMend(error.code, info, violations));
+  }
+  if (requestId) {
+    words.push(`opc-request-id ${requestId}`);
   }
 
   return {
@@ -100,7 +108,7 @@ export function explain(error: ServiceError, sentToken?: string): Failure {
     violations,
     quota: find(details, QuotaFailureSchema),
     resource: find(details, ResourceInfoSchema),
-    retry,
+    retryAfterMs,
     decision: repeat ? "REPEAT" : "STOP",
     retryToken,
     repeatAfterMs,
@@ -108,14 +116,14 @@ export function explain(error: ServiceError, sentToken?: string): Failure {
   };
 }
 
-function whatBecameOfTheBackup(outcome: string | undefined, answered: boolean, repeat: boolean): string {
+function whatBecameOfTheBackup(outcome: string | undefined, withoutAnswer: boolean): string {
   switch (outcome) {
     case "STARTED":
       return "the backup was made, but its answer cannot be used";
     case "UNKNOWN":
       return "the backup may have been made";
     default:
-      return !answered && repeat ? "no gateway answered, so the backup may have been made" : "this call made nothing";
+      return withoutAnswer ? "no answer of a gateway came, so the backup may have been made" : "this call made nothing";
   }
 }
 
@@ -126,23 +134,43 @@ function whatToMend(code: status, info: ErrorInfo | undefined, violations: BadRe
   if (CODES_OF_OPERATORS.includes(code) || REASONS_OF_OPERATORS.includes(info?.reason ?? "")) {
     return "this is for those who run the gateway";
   }
-  return code === status.FAILED_PRECONDITION
-    ? "find out whether the backup exists before using a new token"
-    : "mend the cause before repeating";
+  return "mend the cause before repeating";
+}
+
+/** The longest that protobuf allows is 10,000 years. */
+function isDelay({ seconds, nanos }: Duration): boolean {
+  return seconds >= 0n && seconds <= 315_576_000_000n && nanos >= 0 && nanos < 1_000_000_000;
+}
+
+/** Rounded down, where `durationMs` of protobuf-es rounds to the nearest. */
+function milliseconds({ seconds, nanos }: Duration): number {
+  return Number(seconds) * 1_000 + Math.floor(nanos / 1_000_000);
 }
 
 /** grpc-js hands the details over as they came: a `google.rpc.Status`, encoded, in the trailing metadata. */
 function detailsOf(error: ServiceError): Any[] {
   const [encoded] = error.metadata.get("grpc-status-details-bin");
-  return Buffer.isBuffer(encoded) ? fromBinary(StatusSchema, encoded).details : [];
+  return (Buffer.isBuffer(encoded) && unlessBroken(() => fromBinary(StatusSchema, encoded).details)) || [];
 }
 
-function find<D extends DescMessage>(details: Any[], schema: D): MessageShape<D> | undefined {
+function find<D extends DescMessage>(
+  details: Any[],
+  schema: D,
+  usable: (message: MessageShape<D>) => boolean = () => true,
+): MessageShape<D> | undefined {
   for (const detail of details) {
-    const message = anyUnpack(detail, schema);
-    if (message !== undefined) {
+    const message = unlessBroken(() => anyUnpack(detail, schema));
+    if (message !== undefined && usable(message)) {
       return message;
     }
   }
   return undefined;
+}
+
+function unlessBroken<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
 }

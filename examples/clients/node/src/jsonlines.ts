@@ -1,9 +1,9 @@
 /** Calls from lines, answers as lines, in JSON: the test-drive of the client. A service needs none of this. */
 import { type DescMessage, fromJson, type JsonValue, type MessageShape, toJson } from "@bufbuild/protobuf";
-import { durationMs } from "@bufbuild/protobuf/wkt";
-import type { Metadata, ServiceError } from "@grpc/grpc-js";
-import type { BackupClient } from "./client.js";
+import type { Client, Metadata, ServiceError } from "@grpc/grpc-js";
+import { unary } from "./client.js";
 import { explain, type Failure } from "./explain.js";
+import { BackupService } from "./gen/ocibackup/v1/backup_service_pb.js";
 import {
   CreateBootVolumeBackupRequestSchema,
   CreateBootVolumeBackupResponseSchema,
@@ -35,7 +35,10 @@ interface LoadLine {
   timeoutMs?: number;
 }
 
-/** A call that has only to be made. */
+/**
+ * A call that has only to be made. It may lack a retry token, to show what the gateway does: what a service calls
+ * refuses that.
+ */
 interface Call {
   retryToken: string | undefined;
   cancelAfterMs?: number | undefined;
@@ -49,12 +52,12 @@ interface Made {
 }
 
 export async function answerLines(
-  client: BackupClient,
+  channel: Client,
   lines: AsyncIterable<string>,
   print: (line: string) => void,
 ): Promise<void> {
   for await (const line of lines) {
-    print(JSON.stringify(await answerLine(client, parse(line))));
+    print(JSON.stringify(await answerLine(channel, parse(line))));
   }
 }
 
@@ -66,15 +69,15 @@ function parse(line: string): unknown {
   }
 }
 
-function answerLine(client: BackupClient, line: unknown): Promise<JsonValue> {
+function answerLine(channel: Client, line: unknown): Promise<JsonValue> {
   if (Array.isArray(line)) {
-    const calls = line.map((call) => callOf(client, call as CallLine));
+    const calls = line.map((call) => callOf(channel, call as CallLine));
     return Promise.all(calls.map(answer));
   }
   if (typeof line !== "object" || line === null) {
     throw new NotUnderstood(`a call, a list of calls or a load was expected: ${JSON.stringify(line)}`);
   }
-  return "load" in line ? answerLoad(client, line.load as LoadLine) : answer(callOf(client, line as CallLine));
+  return "load" in line ? answerLoad(channel, line.load as LoadLine) : answer(callOf(channel, line as CallLine));
 }
 
 async function answer(call: Call): Promise<Record<string, JsonValue>> {
@@ -94,8 +97,8 @@ async function answer(call: Call): Promise<Record<string, JsonValue>> {
 }
 
 function answerOf(failure: Failure, metadata: Metadata): Record<string, JsonValue> {
-  const { info, request, violations, quota, resource, retry } = failure;
-  const pushback = metadata.get("grpc-retry-pushback-ms")[0];
+  const { info, request, violations, quota, resource, retryAfterMs } = failure;
+  const pushback = Number(metadata.get("grpc-retry-pushback-ms")[0] ?? NaN);
   return {
     code: failure.code,
     message: failure.message,
@@ -106,8 +109,8 @@ function answerOf(failure: Failure, metadata: Metadata): Record<string, JsonValu
     }),
     ...(quota && { quotaViolations: quota.violations.map(({ subject, description }) => ({ subject, description })) }),
     ...(resource && { resource: { resourceType: resource.resourceType, resourceName: resource.resourceName } }),
-    ...(retry?.retryDelay && { retryAfterMs: Math.trunc(durationMs(retry.retryDelay)) }),
-    ...(pushback !== undefined && { pushbackMs: Number(pushback) }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+    ...(Number.isInteger(pushback) && { pushbackMs: pushback }),
     metadata: metadataOf(metadata),
     decision: failure.decision,
     ...(failure.decision === "REPEAT" && { repeatAfterMs: failure.repeatAfterMs }),
@@ -123,7 +126,7 @@ function metadataOf(metadata: Metadata): Record<string, string> {
   );
 }
 
-async function answerLoad(client: BackupClient, load: LoadLine): Promise<JsonValue> {
+async function answerLoad(channel: Client, load: LoadLine): Promise<JsonValue> {
   const { prefix, calls = Infinity, forMs = Infinity, atOnce } = load;
   if (typeof prefix !== "string" || !(atOnce >= 1) || (calls === Infinity) === (forMs === Infinity)) {
     throw new NotUnderstood("a load has a prefix, atOnce, and either calls or forMs");
@@ -137,7 +140,7 @@ async function answerLoad(client: BackupClient, load: LoadLine): Promise<JsonVal
   const started = performance.now();
   const worker = async () => {
     while (next < calls && performance.now() - started < forMs) {
-      const call = callOfLoad(client, load, next++);
+      const call = callOfLoad(channel, load, next++);
       const begun = performance.now();
       let code = "OK";
       try {
@@ -165,9 +168,9 @@ async function answerLoad(client: BackupClient, load: LoadLine): Promise<JsonVal
   };
 }
 
-function callOfLoad(client: BackupClient, load: LoadLine, number: number): Call {
+function callOfLoad(channel: Client, load: LoadLine, number: number): Call {
   const kind = load.rpc === "CreateBootVolumeBackup" ? "bootVolume" : "volume";
-  return callOf(client, {
+  return callOf(channel, {
     rpc: load.rpc,
     request: {
       [`${kind}Id`]: `ocid1.${kind.toLowerCase()}.oc1.iad.${load.prefix}${number}`,
@@ -177,16 +180,17 @@ function callOfLoad(client: BackupClient, load: LoadLine, number: number): Call 
   });
 }
 
-function callOf(client: BackupClient, line: CallLine): Call {
+function callOf(channel: Client, line: CallLine): Call {
   const options = { deadlineMs: line.timeoutMs ?? DEADLINE_MS, metadata: line.metadata ?? {} };
   switch (line.rpc) {
     case "CreateVolumeBackup": {
       const request = requestOf(CreateVolumeBackupRequestSchema, line.request);
       return {
-        retryToken: request.retryToken ?? options.metadata["opc-retry-token"],
+        retryToken: request.retryToken || options.metadata["opc-retry-token"],
         cancelAfterMs: line.cancelAfterMs,
         make: async (signal) => {
-          const { response, metadata } = await client.createVolumeBackup(request, { ...options, signal });
+          const method = BackupService.method.createVolumeBackup;
+          const { response, metadata } = await unary(channel, method, request, { ...options, signal });
           return {
             id: response.volumeBackup?.id ?? "",
             response: toJson(CreateVolumeBackupResponseSchema, response),
@@ -198,10 +202,11 @@ function callOf(client: BackupClient, line: CallLine): Call {
     case "CreateBootVolumeBackup": {
       const request = requestOf(CreateBootVolumeBackupRequestSchema, line.request);
       return {
-        retryToken: request.retryToken ?? options.metadata["opc-retry-token"],
+        retryToken: request.retryToken || options.metadata["opc-retry-token"],
         cancelAfterMs: line.cancelAfterMs,
         make: async (signal) => {
-          const { response, metadata } = await client.createBootVolumeBackup(request, { ...options, signal });
+          const method = BackupService.method.createBootVolumeBackup;
+          const { response, metadata } = await unary(channel, method, request, { ...options, signal });
           return {
             id: response.bootVolumeBackup?.id ?? "",
             response: toJson(CreateBootVolumeBackupResponseSchema, response),

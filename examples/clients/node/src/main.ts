@@ -77,7 +77,12 @@ async function run(commandLine: string[]): Promise<number> {
   try {
     const client = new BackupClient(channel);
     if (id === undefined) {
-      await answerLines(client, createInterface({ input: process.stdin }), console.log);
+      try {
+        await answerLines(channel, createInterface({ input: process.stdin }), console.log);
+      } finally {
+        // A line that cannot be understood ends the program, also while more may come.
+        process.stdin.destroy();
+      }
       return 0;
     }
     let token = flags["retry-token"];
@@ -127,7 +132,7 @@ function line(
   retryToken: string,
   requestId: unknown[],
 ): string {
-  const state = backup && LifecycleState[backup.lifecycleState];
+  const state = backup && (LifecycleState[backup.lifecycleState] ?? backup.lifecycleState);
   return `${backup?.id} ${state}; retry token ${retryToken}; opc-request-id ${requestId}`;
 }
 

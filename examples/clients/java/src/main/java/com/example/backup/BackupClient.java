@@ -8,6 +8,7 @@ import io.github.ocibackupgateway.ocibackup.v1.CreateVolumeBackupRequest;
 import io.github.ocibackupgateway.ocibackup.v1.CreateVolumeBackupResponse;
 import io.grpc.Channel;
 import io.grpc.Metadata;
+import io.grpc.Status;
 import io.grpc.stub.MetadataUtils;
 import java.time.Duration;
 import java.util.concurrent.TimeUnit;
@@ -16,7 +17,9 @@ import java.util.function.Function;
 
 /**
  * Makes backups. Give each wanted backup a retry token of its own (a UUID), and store it before the
- * call: with it the call can be repeated, by the channel and by you, without a second backup.
+ * call: with it the call can be repeated, by the channel and by you, without a second backup. A
+ * create without one is refused before anything is sent: the channel repeats a call, and each
+ * repetition would be a backup of its own.
  *
  * <p>A call that failed throws {@link io.grpc.StatusRuntimeException}; {@link Failure#explain} says
  * what it means. To cancel a call, run it in an {@link io.grpc.Context} that can be cancelled.
@@ -42,16 +45,28 @@ final class BackupClient {
    */
   Answer<CreateVolumeBackupResponse> createVolumeBackup(
       CreateVolumeBackupRequest request, Duration deadline, Metadata metadata) {
+    needToken(request.getRetryToken(), metadata);
     return call(deadline, metadata, stub -> stub.createVolumeBackup(request));
   }
 
   /** Makes a backup of a boot volume, as {@link #createVolumeBackup} does of a volume. */
   Answer<CreateBootVolumeBackupResponse> createBootVolumeBackup(
       CreateBootVolumeBackupRequest request, Duration deadline, Metadata metadata) {
+    needToken(request.getRetryToken(), metadata);
     return call(deadline, metadata, stub -> stub.createBootVolumeBackup(request));
   }
 
-  private <T> Answer<T> call(
+  private static void needToken(String token, Metadata metadata) {
+    String other = metadata.get(RETRY_TOKEN);
+    if (token.isEmpty() && (other == null || other.isEmpty())) {
+      throw Status.INVALID_ARGUMENT
+          .withDescription("a create needs a retry token, and nothing was sent without one")
+          .asRuntimeException();
+    }
+  }
+
+  /** Any call, and what came back with it. A create without a retry token is not refused here. */
+  <T> Answer<T> call(
       Duration deadline, Metadata metadata, Function<BackupServiceBlockingStub, T> rpc) {
     AtomicReference<Metadata> headers = new AtomicReference<>();
     AtomicReference<Metadata> trailers = new AtomicReference<>();

@@ -15,7 +15,8 @@ import java.util.Map;
 import java.util.function.Supplier;
 
 /**
- * A call of the test-drive that has only to be made.
+ * A call of the test-drive that has only to be made. It may lack a retry token, to show what the
+ * gateway does: what a service calls refuses that.
  *
  * @param retryToken null for none
  * @param cancelAfterMs null for never
@@ -60,20 +61,16 @@ record Call(
       case "CreateVolumeBackup" -> {
         var request = message(line.request(), CreateVolumeBackupRequest.newBuilder()).build();
         yield new Call(
-            request.hasRetryToken()
-                ? request.getRetryToken()
-                : metadata.get(BackupClient.RETRY_TOKEN),
+            token(request.getRetryToken(), metadata),
             line.cancelAfterMs(),
-            () -> client.createVolumeBackup(request, deadline, metadata));
+            () -> client.call(deadline, metadata, stub -> stub.createVolumeBackup(request)));
       }
       case "CreateBootVolumeBackup" -> {
         var request = message(line.request(), CreateBootVolumeBackupRequest.newBuilder()).build();
         yield new Call(
-            request.hasRetryToken()
-                ? request.getRetryToken()
-                : metadata.get(BackupClient.RETRY_TOKEN),
+            token(request.getRetryToken(), metadata),
             line.cancelAfterMs(),
-            () -> client.createBootVolumeBackup(request, deadline, metadata));
+            () -> client.call(deadline, metadata, stub -> stub.createBootVolumeBackup(request)));
       }
       default -> throw new NotUnderstood("there is no RPC " + line.rpc());
     };
@@ -116,6 +113,10 @@ record Call(
       throw new NotUnderstood(e.getMessage());
     }
     throw new NotUnderstood("a call, a list of calls or a load was expected: " + json);
+  }
+
+  private static String token(String inField, Metadata metadata) {
+    return inField.isEmpty() ? metadata.get(BackupClient.RETRY_TOKEN) : inField;
   }
 
   private static Duration deadline(Long timeoutMs) {

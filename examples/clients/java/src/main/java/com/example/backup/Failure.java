@@ -16,17 +16,16 @@ import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
-import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
 
 /**
  * What a failed call means.
  *
- * @param message of the gateway, or of the library where no gateway answered
- * @param info empty when no gateway answered
+ * @param message of the gateway, or of the library where no answer of a gateway came
+ * @param info empty when no answer of a gateway came
  * @param decision what to do
- * @param retryToken the token to repeat with; empty when there was none
+ * @param retryToken the token to repeat with; empty when nobody knows one
  * @param repeatAfterMs how long to wait before that
  * @param words all of it in one line, for a person
  */
@@ -50,14 +49,18 @@ record Failure(
      * Make the same call with the same retry token: it may succeed, or it settles what happened.
      */
     REPEAT,
-    /** This call made nothing, and the same call would fail again. */
+    /**
+     * The same call would fail again: mend what the words name. Or nobody knows a token, and only a
+     * look at OCI tells whether there is a backup.
+     */
     STOP
   }
 
   private static final long REPEAT_AFTER_MS = 1_000;
 
   /**
-   * Codes by which the library says that no gateway answered, so that nobody knows what happened.
+   * Codes by which the library says that no answer of a gateway came, so that nobody knows what
+   * happened.
    */
   private static final Set<Status.Code> WITHOUT_ANSWER =
       Set.of(
@@ -65,7 +68,9 @@ record Failure(
           Status.Code.DEADLINE_EXCEEDED,
           Status.Code.CANCELLED,
           Status.Code.UNKNOWN,
-          Status.Code.INTERNAL);
+          Status.Code.INTERNAL,
+          Status.Code.RESOURCE_EXHAUSTED,
+          Status.Code.DATA_LOSS);
 
   private static final Set<Status.Code> CODES_OF_OPERATORS =
       Set.of(
@@ -75,50 +80,57 @@ record Failure(
           Status.Code.INTERNAL);
 
   private static final Set<String> REASONS_OF_OPERATORS =
-      Set.of("CREDENTIAL_UNAVAILABLE", "UPSTREAM_TLS", "UPSTREAM_REDIRECT");
+      Set.of("UPSTREAM_TLS", "UPSTREAM_REDIRECT");
 
   /**
-   * Turns a failed call into words and a decision.
+   * Turns a failed call into words and a decision. It never throws: details that cannot be read are
+   * none.
    *
    * @param sentToken the retry token that the call had; null for none
    */
   static Failure explain(StatusRuntimeException error, String sentToken) {
     Status status = error.getStatus();
     Metadata metadata = error.getTrailers() == null ? new Metadata() : error.getTrailers();
-    com.google.rpc.Status details = StatusProto.fromThrowable(error);
+    com.google.rpc.Status details = details(error);
 
     Optional<ErrorInfo> info = detail(details, ErrorInfo.class);
     Optional<RequestInfo> request = detail(details, RequestInfo.class);
     Optional<BadRequest> violations = detail(details, BadRequest.class);
-    Optional<RetryInfo> retry = detail(details, RetryInfo.class);
+    Optional<RetryInfo> retry =
+        detail(details, RetryInfo.class)
+            .filter(delay -> Durations.isValid(delay.getRetryDelay()))
+            .filter(delay -> !Durations.isNegative(delay.getRetryDelay()));
     String outcome = info.map(known -> known.getMetadataOrDefault("outcome", "")).orElse("");
 
-    boolean repeat =
-        retry.isPresent()
-            || outcome.equals("UNKNOWN")
-            || outcome.equals("STARTED")
-            || (info.isEmpty() && WITHOUT_ANSWER.contains(status.getCode()));
-    long repeatAfterMs =
-        retry.map(delay -> Durations.toMillis(delay.getRetryDelay())).orElse(REPEAT_AFTER_MS);
     Optional<String> retryToken =
-        Optional.ofNullable(metadata.get(BackupClient.RETRY_TOKEN))
-            .or(() -> Optional.ofNullable(sentToken));
+        known(metadata.get(BackupClient.RETRY_TOKEN)).or(() -> known(sentToken));
+    boolean withoutAnswer = info.isEmpty() && WITHOUT_ANSWER.contains(status.getCode());
+    boolean mayBeMade = outcome.equals("UNKNOWN") || outcome.equals("STARTED") || withoutAnswer;
+    boolean repeat = retryToken.isPresent() && (mayBeMade || retry.isPresent());
+    long repeatAfterMs =
+        retry
+            .filter(RetryInfo::hasRetryDelay)
+            .map(delay -> Durations.toMillis(delay.getRetryDelay()))
+            .orElse(REPEAT_AFTER_MS);
     String message = message(status, info.isPresent());
 
     StringBuilder words = new StringBuilder();
     words.append(status.getCode()).append(": ").append(message);
-    info.map(known -> known.getMetadataOrDefault("oci_code", null))
-        .ifPresent(code -> words.append(" [").append(code).append("]"));
-    words.append("; ").append(whatBecameOfTheBackup(outcome, info.isPresent(), repeat));
-    words.append("; ");
+    info.flatMap(one -> known(one.getMetadataOrDefault("oci_code", "")))
+        .ifPresent(ociCode -> words.append(" [").append(ociCode).append("]"));
+    words.append("; ").append(whatBecameOfTheBackup(outcome, withoutAnswer)).append("; ");
     if (repeat) {
-      words.append("repeat");
-      retryToken.ifPresent(token -> words.append(" with the retry token ").append(token));
-      words.append(String.format(Locale.ROOT, " in %.1f s", repeatAfterMs / 1000.0));
+      words.append("repeat with the retry token ").append(retryToken.get());
+      words.append(" in ").append(repeatAfterMs).append(" ms");
+    } else if (mayBeMade || status.getCode() == Status.Code.FAILED_PRECONDITION) {
+      words.append("find out whether the backup exists before trying again");
     } else {
       words.append(whatToMend(status.getCode(), info, violations));
     }
-    request.ifPresent(known -> words.append("; opc-request-id ").append(known.getRequestId()));
+    request
+        .flatMap(one -> known(one.getRequestId()))
+        .or(() -> known(metadata.get(BackupClient.REQUEST_ID)))
+        .ifPresent(id -> words.append("; opc-request-id ").append(id));
 
     return new Failure(
         status.getCode(),
@@ -133,16 +145,16 @@ record Failure(
         repeat ? Decision.REPEAT : Decision.STOP,
         retryToken,
         repeatAfterMs,
-        words.toString().replaceAll("\\R", " "));
+        oneLine(words.toString()));
   }
 
-  private static String whatBecameOfTheBackup(String outcome, boolean answered, boolean repeat) {
+  private static String whatBecameOfTheBackup(String outcome, boolean withoutAnswer) {
     return switch (outcome) {
       case "STARTED" -> "the backup was made, but its answer cannot be used";
       case "UNKNOWN" -> "the backup may have been made";
       default ->
-          !answered && repeat
-              ? "no gateway answered, so the backup may have been made"
+          withoutAnswer
+              ? "no answer of a gateway came, so the backup may have been made"
               : "this call made nothing";
     };
   }
@@ -158,9 +170,7 @@ record Failure(
         || info.map(ErrorInfo::getReason).filter(REASONS_OF_OPERATORS::contains).isPresent()) {
       return "this is for those who run the gateway";
     }
-    return code == Status.Code.FAILED_PRECONDITION
-        ? "find out whether the backup exists before using a new token"
-        : "mend the cause before repeating";
+    return "mend the cause before repeating";
   }
 
   /**
@@ -184,6 +194,23 @@ record Failure(
 
   static String withoutStack(String message) {
     return message.replaceAll("\\R\\s*(at .*|\\.\\.\\. \\d+ more)", "");
+  }
+
+  static String oneLine(String text) {
+    return text.replaceAll("\r\n|\r|\n", " ");
+  }
+
+  private static Optional<String> known(String text) {
+    return Optional.ofNullable(text).filter(one -> !one.isEmpty());
+  }
+
+  /** All details; null where there are none, or none that can be read. */
+  private static com.google.rpc.Status details(StatusRuntimeException error) {
+    try {
+      return StatusProto.fromThrowable(error);
+    } catch (IllegalArgumentException e) {
+      return null;
+    }
   }
 
   private static <T extends Message> Optional<T> detail(

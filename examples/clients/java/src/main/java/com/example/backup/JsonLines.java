@@ -11,6 +11,7 @@ import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.Message;
 import com.google.protobuf.util.Durations;
 import com.google.protobuf.util.JsonFormat;
+import com.google.rpc.RetryInfo;
 import io.grpc.Context;
 import io.grpc.Metadata;
 import io.grpc.StatusRuntimeException;
@@ -155,10 +156,11 @@ final class JsonLines {
         .ifPresent(resource -> answer.add("resource", resource));
     failure
         .retry()
+        .filter(RetryInfo::hasRetryDelay)
         .map(found -> Durations.toMillis(found.getRetryDelay()))
         .ifPresent(delay -> answer.addProperty("retryAfterMs", delay));
     String pushback = failure.metadata().get(BackupClient.key("grpc-retry-pushback-ms"));
-    if (pushback != null) {
+    if (pushback != null && pushback.matches("-?\\d{1,18}")) {
       answer.addProperty("pushbackMs", Long.parseLong(pushback));
     }
     answer.add("metadata", json(failure.metadata()));

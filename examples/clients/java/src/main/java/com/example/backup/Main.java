@@ -58,7 +58,7 @@ public final class Main {
 
   private static final class WrongUsage extends Exception {
     WrongUsage(String message) {
-      super(Failure.withoutStack(message).replaceAll("\\R", " "));
+      super(Failure.oneLine(Failure.withoutStack(message)));
     }
   }
 
@@ -71,8 +71,9 @@ public final class Main {
         new PrintStream(new FileOutputStream(FileDescriptor.out), true, StandardCharsets.UTF_8);
     PrintStream err =
         new PrintStream(new FileOutputStream(FileDescriptor.err), true, StandardCharsets.UTF_8);
-    // An address can be so wrong that a thread of the library dies of it. The call says the rest.
-    Thread.setDefaultUncaughtExceptionHandler((thread, e) -> err.println("backup: " + e));
+    // An address can be so wrong that a thread of the library dies of it. What is left to say, the
+    // call says.
+    Thread.setDefaultUncaughtExceptionHandler((thread, e) -> {});
     int exitCode;
     try {
       exitCode = run(arguments, out, err);
@@ -216,7 +217,7 @@ public final class Main {
       return GatewayChannel.open(
           flags.getOrDefault("--gateway", "127.0.0.1:50051"), credentials(flags), serviceConfig);
     } catch (IOException | RuntimeException e) { // The library has one for each way to be wrong.
-      throw new WrongUsage(e.getMessage());
+      throw new WrongUsage(String.valueOf(e.getMessage()));
     }
   }
 

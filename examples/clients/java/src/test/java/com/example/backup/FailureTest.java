@@ -1,19 +1,24 @@
 package com.example.backup;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import com.google.protobuf.Any;
+import com.google.protobuf.ByteString;
 import com.google.protobuf.Duration;
 import com.google.protobuf.Message;
 import com.google.rpc.BadRequest;
 import com.google.rpc.ErrorInfo;
 import com.google.rpc.RequestInfo;
 import com.google.rpc.RetryInfo;
+import io.github.ocibackupgateway.ocibackup.v1.CreateVolumeBackupRequest;
+import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
 import java.io.IOException;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 
 class FailureTest {
@@ -60,12 +65,12 @@ class FailureTest {
     assertEquals(2_500, failure.repeatAfterMs());
     assertEquals(
         "UNAVAILABLE: what it says [InternalServerError]; the backup may have been made; "
-            + "repeat with the retry token theirs in 2.5 s; opc-request-id id",
+            + "repeat with the retry token theirs in 2500 ms; opc-request-id id",
         failure.words());
   }
 
   @Test
-  void whereNoGatewayAnsweredTheCauseIsToldInOneLine() {
+  void whereNoAnswerCameTheCauseIsToldInOneLine() {
     Status status =
         Status.UNAVAILABLE
             .withDescription("io exception")
@@ -75,9 +80,94 @@ class FailureTest {
 
     assertEquals(Failure.Decision.REPEAT, failure.decision());
     assertEquals(
-        "UNAVAILABLE: io exception: no route; no gateway answered, so the backup may have been"
-            + " made; repeat with the retry token mine in 1.0 s",
+        "UNAVAILABLE: io exception: no route; no answer of a gateway came, so the backup may have"
+            + " been made; repeat with the retry token mine in 1000 ms",
         failure.words());
+  }
+
+  @Test
+  void whatMayBeMadeWithoutATokenIsNotRepeated() {
+    Metadata trailers = new Metadata();
+    trailers.put(BackupClient.REQUEST_ID, "id");
+
+    Failure failure =
+        Failure.explain(Status.RESOURCE_EXHAUSTED.asRuntimeException(trailers), null);
+
+    assertEquals(Failure.Decision.STOP, failure.decision());
+    assertEquals(
+        "RESOURCE_EXHAUSTED: ; no answer of a gateway came, so the backup may have been made; "
+            + "find out whether the backup exists before trying again; opc-request-id id",
+        failure.words());
+  }
+
+  @Test
+  void detailsThatCannotBeReadAreNone() {
+    Metadata broken = new Metadata();
+    broken.put(
+        Metadata.Key.of("grpc-status-details-bin", Metadata.BINARY_BYTE_MARSHALLER),
+        new byte[] {10, 99});
+    com.google.rpc.Status oneBroken =
+        com.google.rpc.Status.newBuilder()
+            .setCode(Status.Code.UNAVAILABLE.value())
+            .addDetails(
+                Any.newBuilder()
+                    .setTypeUrl("type.googleapis.com/google.rpc.ErrorInfo")
+                    .setValue(ByteString.copyFrom(new byte[] {10, 99})))
+            .addDetails(
+                Any.pack(
+                    RetryInfo.newBuilder()
+                        .setRetryDelay(Duration.newBuilder().setSeconds(Long.MAX_VALUE))
+                        .build()))
+            .addDetails(Any.pack(REQUEST))
+            .build();
+
+    String words =
+        "UNAVAILABLE: ; no answer of a gateway came, so the backup may have been made; "
+            + "repeat with the retry token mine in 1000 ms";
+    assertEquals(
+        words, Failure.explain(Status.UNAVAILABLE.asRuntimeException(broken), "mine").words());
+    assertEquals(
+        words + "; opc-request-id id",
+        Failure.explain(StatusProto.toStatusRuntimeException(oneBroken), "mine").words());
+  }
+
+  @Test
+  void aCreateWithoutATokenIsRefused() {
+    ManagedChannel channel =
+        GatewayChannel.open(
+            "127.0.0.1:1", GatewayChannel.plaintext(), GatewayChannel.serviceConfig());
+    StatusRuntimeException error =
+        assertThrows(
+            StatusRuntimeException.class,
+            () ->
+                new BackupClient(channel)
+                    .createVolumeBackup(
+                        CreateVolumeBackupRequest.getDefaultInstance(),
+                        java.time.Duration.ofSeconds(5),
+                        new Metadata()));
+    channel.shutdownNow();
+
+    assertEquals(
+        "INVALID_ARGUMENT: a create needs a retry token, and nothing was sent without one; "
+            + "this call made nothing; mend the cause before repeating",
+        Failure.explain(error, "").words());
+  }
+
+  @Test
+  void aTargetWhosePortIsNoneIsRefused() {
+    for (String target :
+        List.of("127.0.0.1:99999", "dns:///name:0", "[::1]:port", "name:", "name:-1")) {
+      assertThrows(IllegalArgumentException.class, () -> open(target), target);
+    }
+    for (String target :
+        List.of("127.0.0.1:1", "dns:///name:65535", "dns:name", "[::1]:50051", "name")) {
+      open(target);
+    }
+  }
+
+  private static void open(String target) {
+    GatewayChannel.open(target, GatewayChannel.plaintext(), GatewayChannel.serviceConfig())
+        .shutdownNow();
   }
 
   @Test
