@@ -15,8 +15,8 @@ def scenarios() -> list[dict]:
 
 def play(stage: Stage, scenario: dict):
     """A scenario has calls, each with the answer that is expected; a list in their place are calls that begin at once. It may
-    have faults, settings of a gateway of its own, and counts by retry token: `seen` calls of the gateway, `attempts` at the
-    sandbox, `commits` there. `same` is a path that is the same in all answers."""
+    have faults, settings of a gateway of its own, and counts by retry token: `seen` calls of the gateway and `codes`, how
+    its log says that they ended, `attempts` at the sandbox, `commits` there. `same` is a path that is the same in all answers."""
     lengths = (200, 250, 256, 66000)
     words = {f"{{{length} letters}}": "x" * length for length in lengths}
     words |= {"{run}": stage.run, "{long}": "ä→🦀 " * 400}
