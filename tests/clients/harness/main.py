@@ -106,6 +106,7 @@ class Run:
         for scenario in table.scenarios():
             self.of(stage, scenario["name"], lambda stage, scenario=scenario: table.play(stage, scenario))
         self.of(stage, "every row of the error table, as OCI and the wire can make it", table.play_rows)
+        self.of(stage, "the other rows of the error table, as a stand-in tells them", table.play_rows_of_the_stand_in)
         for name, scene in scenes.SCENES.items():
             self.of(stage, name, scene)
 

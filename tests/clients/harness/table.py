@@ -4,6 +4,7 @@ import json
 from collections import Counter
 
 from . import compare, languages
+from .processes import StandIn
 from .stage import Stage
 
 HERE = languages.ROOT / "tests/clients"
@@ -56,6 +57,9 @@ def count(stage: Stage, gateway, scenario):
             found = found()
             for token, times in scenario[what].items():
                 stage.check(found.get(token, 0) == times, f"{what} of {token}: {found.get(token, 0)}, not {times}")
+    for token, wanted in scenario.get("codes", {}).items():
+        ended = sorted(line["code"] for line in gateway.calls(token))
+        stage.check(ended == wanted, f"the gateway says that {token} ended with {ended}, not {wanted}")
 
 
 # A row's answer, where it is not over before, is that of the last attempt that the deadline leaves time for.
@@ -78,6 +82,20 @@ def rows():
         yield name, fault, expectation(grpc, "oci-backup-gateway", reason, {"outcome": outcome}, details)
 
 
+def rows_of_the_stand_in():
+    """Name, what the stand-in answers, and the answer: rows that no library of these brings about, and no sandbox."""
+    told = json.loads((HERE / "errors.json").read_text(encoding="utf-8"))
+    for number, (name, grpc, domain, reason, more) in enumerate(told["stand_in"]):
+        info = {"operation": "CreateVolumeBackup", "attempts": "1"} | more
+        details = [
+            {"@type": "ErrorInfo", "domain": domain, "reason": reason, "metadata": info},
+            {"@type": "RequestInfo", "requestId": f"id-{number}"},
+        ]
+        metadata = {"grpc-retry-pushback-ms": "-1", "opc-request-id": f"id-{number}"}
+        expected = expectation(grpc, domain, reason, info, []) | {"requestId": f"id-{number}"}
+        yield name, {"code": grpc, "message": name, "metadata": metadata, "details": details}, expected
+
+
 def expectation(code, domain, reason, info, details):
     return {
         "code": code,
@@ -90,6 +108,18 @@ def expectation(code, domain, reason, info, details):
         "resource": {"resourceType": "volume", "resourceName": "~^ocid1"} if "ResourceInfo" in details else None,
         "pushbackMs": -1,
     }
+
+
+def play_rows_of_the_stand_in(stage: Stage):
+    found = list(rows_of_the_stand_in())
+    calls = [stage.call(f"stoodin{number}") for number in range(len(found))]
+    stand_in = StandIn({call["request"]["retryToken"]: [answer] for call, (_, answer, _) in zip(calls, found)})
+    stage.scene.callback(stand_in.process.kill)
+    answers = stage.program(stand_in.address).ask(calls)
+    for call, answer, (name, _, expected) in zip(calls, answers, found, strict=True):
+        stage.answer(call, answer, expected, f"{name}: ")
+    came = Counter(call["token"] for call in stand_in.end())
+    stage.check(set(came.values()) == {1} and len(came) == len(found), f"the library repeated calls: {came}")
 
 
 def play_rows(stage: Stage):
