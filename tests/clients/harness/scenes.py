@@ -357,6 +357,29 @@ def refused_later(stage: Stage):
     stage.check(made == 1, f"{made} backups")
 
 
+@scene("a call without a token was cut after it had come: the library's next try is refused, and there is one backup")
+def repeated_without_token(stage: Stage):
+    first, second = stage.gateway(), stage.gateway()
+    door = Door(first.address)
+    stage.scene.callback(door.close)
+    door.open()
+    call = stage.call("noToken", rpc="CreateBootVolumeBackup", timeoutMs=15000)
+    del call["request"]["retryToken"]
+    stall = {"stall": {"at": "before_commit", "ms": 1000}}
+    stage.sandbox.add_faults([{"path": "/20160918/bootVolumeBackups", "times": "forever", "fault": stall}])
+    client = stage.program(door.address.removeprefix("http://"))
+    before, made = set(stage.sandbox.attempts()), set(stage.sandbox.commits())
+    client.tell(call)
+    wait_until(lambda: set(stage.sandbox.attempts()) - before, "the first try at OCI")
+    door.cut(second.address)
+    expected = of_the_gateway("INVALID_ARGUMENT", "INVALID_REQUEST", "UNKNOWN", retryAfterMs=None, **NEVER)
+    expected |= {"violations": [{"field": "retry_token"}], "decision": "STOP", "words": "~; find out whether the backup exists"}
+    stage.answer(call, client.hear(), expected)
+    wait_until(lambda: set(stage.sandbox.commits()) - made, "the first try's backup")
+    tries = set(stage.sandbox.attempts()) - before
+    stage.check(len(tries) == 1, f"OCI saw {len(tries)} tries, each under a token of its own")
+
+
 @scene("an enum value and a field that the client does not know")
 def newer(stage: Stage):
     stand_in = StandIn({"newer": [{"lifecycleState": 42, "unknownField": True}]})
