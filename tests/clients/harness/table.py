@@ -25,7 +25,7 @@ def play(stage: Stage, scenario: dict):
     gateway, client = stage.common, stage.client
     if "gateway" in scenario:
         gateway = stage.gateway(*scenario["gateway"])
-        client = stage.program(gateway.address)
+        client = warm(stage, gateway)
     stage.sandbox.add_faults(scenario.get("faults", []))
 
     same = set()
@@ -39,6 +39,13 @@ def play(stage: Stage, scenario: dict):
                 same.add(pick(answer, scenario.get("same", "code")))
     stage.check(len(same) < 2, f"{scenario.get('same')} is not the same: {same}")
     count(stage, gateway, scenario)
+
+
+def warm(stage: Stage, gateway):
+    """A program that has connected, compiled and had an answer: a deadline is then that of the call alone."""
+    client = stage.program(gateway.address)
+    client.ask(stage.call(f"warm{gateway.name}"))
+    return client
 
 
 def pick(value, path):
@@ -125,7 +132,7 @@ def play_rows_of_the_stand_in(stage: Stage):
 def play_rows(stage: Stage):
     """All rows at once: most of them fail, but not so many that the breaker of the gateway opens."""
     gateway = stage.gateway()
-    client = stage.program(gateway.address)
+    client = warm(stage, gateway)
     found = list(rows())
     calls = [stage.call(f"row{number}", timeoutMs=ROW_TIMEOUT_MS) for number in range(len(found))]
     stage.sandbox.add_faults(
