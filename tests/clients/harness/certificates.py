@@ -1,12 +1,21 @@
 """Certificates for the run, by openssl: an authority, a gateway's, a client's, and those of another authority."""
 
 import subprocess
-from functools import cache
+import threading
 from pathlib import Path
 
+# Whoever comes first makes them.
+MAKING = threading.Lock()
 
-@cache
+
 def make(folder: Path) -> Path:
+    with MAKING:
+        if not folder.exists():
+            make_all(folder)
+    return folder
+
+
+def make_all(folder: Path):
     folder.mkdir()
     for authority, names in {"ca": ["gateway", "client"], "other-ca": ["stranger"]}.items():
         openssl(folder, *key(authority), "-x509", "-days", "2", "-subj", f"/CN={authority}", "-out", f"{authority}.pem")
@@ -21,7 +30,6 @@ def make(folder: Path) -> Path:
                 check=True,
                 capture_output=True,
             )
-    return folder
 
 
 def key(name: str):

@@ -3,11 +3,25 @@
 import json
 import re
 
-# What the library makes of a call to which no gateway answered.
-LIBRARY_REPEATS = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN", "INTERNAL"}
+# What became of a call, in the words of README.md's tables.
+MAY_HAVE_BEEN_MADE = "the backup may have been made"
+WAS_MADE = "the backup was made, but its answer cannot be used"
+NO_ANSWER = "no answer of a gateway came, so the backup may have been made"
+MADE_NOTHING = "this call made nothing"
+
+# The codes of a library that leave open how far the call came.
+LIBRARY_REPEATS = {
+    "UNAVAILABLE",
+    "DEADLINE_EXCEEDED",
+    "CANCELLED",
+    "UNKNOWN",
+    "INTERNAL",
+    "RESOURCE_EXHAUSTED",
+    "DATA_LOSS",
+}
 FOR_THE_OPERATOR = {
     "code": {"UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED", "INTERNAL"},
-    "reason": {"CREDENTIAL_UNAVAILABLE", "UPSTREAM_TLS", "UPSTREAM_REDIRECT"},
+    "reason": {"UPSTREAM_TLS", "UPSTREAM_REDIRECT"},
 }
 
 
@@ -60,48 +74,52 @@ def always(call, answer):
         return
     info, metadata = answer.get("errorMetadata", {}), answer.get("metadata", {})
     if "domain" in answer:
-        told = {"requestId": metadata.get("opc-request-id"), "pushbackMs": "~", "reason": "~.", "message": "~."}
+        told = {"requestId": metadata.get("opc-request-id"), "reason": "~.", "message": "~."}
         told["pushbackMs"] = "<>[-1, 86400000]"
         yield from mismatches(told, answer)
         if "outcome" not in info or "attempts" not in info:
             yield f".errorMetadata is {brief(info)}"
-    outcome, code, reason = info.get("outcome"), answer["code"], answer.get("reason")
-    library = "domain" not in answer
-    repeat = "retryAfterMs" in answer or outcome in ("UNKNOWN", "STARTED") or library and code in LIBRARY_REPEATS
+    repeat = token_of(call, answer) and ("retryAfterMs" in answer or became_of(answer) != MADE_NOTHING)
     decided = {"decision": "REPEAT" if repeat else "STOP", "repeatAfterMs": None}
     if repeat:
         decided["repeatAfterMs"] = answer.get("retryAfterMs", 1000)
-    decided["words"] = words(call, answer, repeat)
-    yield from mismatches(decided, answer)
+    found = list(mismatches(decided, answer))
+    yield from found or mismatches({"words": words(call, answer)}, answer)
 
 
-def words(call, answer, repeat: bool) -> str:
-    """The line that every program makes of this answer."""
-    info, code = answer.get("errorMetadata", {}), answer["code"]
+def token_of(call, answer) -> str:
+    """The retry token that is known: the answer's, else the one that was sent, in the field or in metadata."""
+    told, sent = answer.get("metadata", {}).get("opc-retry-token"), call["request"].get("retryToken")
+    return told or sent or call.get("metadata", {}).get("opc-retry-token", "")
+
+
+def became_of(answer) -> str:
+    outcome = answer.get("errorMetadata", {}).get("outcome")
+    if outcome in ("UNKNOWN", "STARTED"):
+        return MAY_HAVE_BEEN_MADE if outcome == "UNKNOWN" else WAS_MADE
+    return NO_ANSWER if "domain" not in answer and answer["code"] in LIBRARY_REPEATS else MADE_NOTHING
+
+
+def words(call, answer) -> str:
+    """The line that every program makes of this answer, whose decision is right."""
+    info, code, token, became = answer.get("errorMetadata", {}), answer["code"], token_of(call, answer), became_of(answer)
     what = f"{code}: {answer.get('message', '')}"
     if "oci_code" in info:
         what += f" [{info['oci_code']}]"
-    became = {
-        "UNKNOWN": "the backup may have been made",
-        "STARTED": "the backup was made, but its answer cannot be used",
-    }.get(info.get("outcome"), "this call made nothing")
-    if "domain" not in answer and repeat:
-        became = "no gateway answered, so the backup may have been made"
-    if repeat:
-        sent = call["request"].get("retryToken", "")
-        token = answer.get("metadata", {}).get("opc-retry-token", sent)
-        advice = f"repeat with the retry token {token} in {answer['repeatAfterMs'] / 1000:.1f} s"
+    if answer["decision"] == "REPEAT":
+        advice = f"repeat with the retry token {token} in {answer['repeatAfterMs']} ms"
+    elif code == "FAILED_PRECONDITION" or not token and became != MADE_NOTHING:
+        advice = "find out whether the backup exists before trying again"
     elif answer.get("violations"):
         advice = "mend " + ", ".join(f"{wrong['field']}: {wrong['description']}" for wrong in answer["violations"])
     elif code in FOR_THE_OPERATOR["code"] or answer.get("reason") in FOR_THE_OPERATOR["reason"]:
         advice = "this is for those who run the gateway"
-    elif code == "FAILED_PRECONDITION":
-        advice = "find out whether the backup exists before using a new token"
     else:
         advice = "mend the cause before repeating"
     line = f"{what}; {became}; {advice}"
-    if "requestId" in answer:
-        line += f"; opc-request-id {answer['requestId']}"
+    request_id = answer.get("requestId") or answer.get("metadata", {}).get("opc-request-id")
+    if request_id:
+        line += f"; opc-request-id {request_id}"
     return re.sub(r"\r\n|\r|\n", " ", line)
 
 
@@ -158,5 +176,8 @@ def unlike(one, other, path=""):
                 yield from unlike(one[key], other[key], f"{path}.{key}")
             else:
                 yield f"{path}.{key}: {brief(one.get(key))} and {brief(other.get(key))}"
-    elif one != other:
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for index, (first, second) in enumerate(zip(one, other)):
+            yield from unlike(first, second, f"{path}[{index}]")
+    elif one != other or isinstance(one, bool) != isinstance(other, bool):
         yield f"{path}: {brief(one)} and {brief(other)}"

@@ -54,6 +54,7 @@ LANGUAGES = [
         (
             ("sh", "-c", "! gofmt -l . | grep ."),
             ("go", "vet", "./..."),
+            ("go", "test", "./..."),
             ("go", "build", "-o", str(KEPT / "backup-go"), "./cmd/backup"),
         ),
         (str(KEPT / "backup-go"),),
@@ -65,14 +66,18 @@ LANGUAGES = [
     ),
     Language(
         "node",
-        (("npm", "ci", "--no-audit", "--no-fund", "--loglevel", "error"), ("npm", "run", "--silent", "build")),
+        (
+            ("npm", "ci", "--no-audit", "--no-fund", "--loglevel", "error"),
+            ("npm", "run", "--silent", "build"),
+            ("npm", "run", "--silent", "test"),
+        ),
         ("node", str(ROOT / "examples/clients/node/dist/main.js")),
     ),
     Language(
         "python",
         (
             ("python3", "-m", "venv", "--clear", VENV),
-            (f"{VENV}/bin/pip", "install", "--quiet", "--disable-pip-version-check", "."),
+            (f"{VENV}/bin/pip", "install", "--quiet", "--disable-pip-version-check", "--requirement", "requirements.txt", "."),
         ),
         (f"{VENV}/bin/backup",),
     ),

@@ -35,10 +35,10 @@ def main(usage: str) -> int:
         chosen = [language for language in chosen if language.name in names]
         if len(chosen) != len(names):
             parser.error(f"--only: there are {', '.join(language.name for language in languages.LANGUAGES)}")
+    began = time.monotonic()
     binary = arguments.gateway_binary or build_gateway()
     if arguments.speed:
         chosen = [language.fast or language for language in chosen]
-    began = time.monotonic()
     for language in chosen:
         language.need()
     languages.need_tools()
@@ -48,9 +48,16 @@ def main(usage: str) -> int:
     try:
         if arguments.speed:
             return speed.measure(chosen, binary.resolve(), work)
-        return Run(chosen, binary.resolve(), work, arguments.scenario).play()
+        run = Run(chosen, binary.resolve(), work, arguments.scenario)
+        run.play()
     finally:
         shutil.rmtree(work, ignore_errors=True)
+    if not run.played:
+        print(f"no scenario has these words in its name: {arguments.scenario}")
+        return 1
+    verdict = f"{len(run.failed)} failed" if run.failed else "all is as it should be"
+    print(f"{verdict}; the whole took {time.monotonic() - began:.0f} s", flush=True)
+    return 1 if run.failed else 0
 
 
 def build_gateway() -> Path:
@@ -68,13 +75,13 @@ def say(verdict: str, language: str, name: str, took: float, lines=()):
 class Run:
     def __init__(self, chosen, binary: Path, work: Path, words: str):
         self.words = words
-        # Names of what went wrong.
+        # Names of what went wrong, and how many scenarios were played.
         self.failed: list[str] = []
+        self.played = 0
         run = secrets.token_hex(3)
         self.stages = [Stage(language, binary, work / language.name, run + language.name[0]) for language in chosen]
 
-    def play(self) -> int:
-        began = time.monotonic()
+    def play(self):
         # Side by side: each has an OCI, a gateway and tokens of its own.
         threads = [threading.Thread(target=self.alone, args=(stage,)) for stage in self.stages]
         try:
@@ -88,8 +95,6 @@ class Run:
         finally:
             for stage in self.stages:
                 stage.close()
-        print(f"{len(self.failed)} failed" if self.failed else "all is as it should be", f"({time.monotonic() - began:.0f} s)")
-        return 1 if self.failed else 0
 
     def alone(self, stage: Stage):
         try:
@@ -101,6 +106,7 @@ class Run:
         for scenario in table.scenarios():
             self.of(stage, scenario["name"], lambda stage, scenario=scenario: table.play(stage, scenario))
         self.of(stage, "every row of the error table, as OCI and the wire can make it", table.play_rows)
+        self.of(stage, "the other rows of the error table, as a stand-in tells them", table.play_rows_of_the_stand_in)
         for name, scene in scenes.SCENES.items():
             self.of(stage, name, scene)
 
@@ -122,6 +128,7 @@ class Run:
     def one(self, stages, who: str, name: str, play):
         if self.words not in name:
             return
+        self.played += 1
         began = time.monotonic()
         try:
             wrong = play()

@@ -219,6 +219,7 @@ class Door:
     def __init__(self, behind: str):
         host, _, port = behind.removeprefix("http://").rpartition(":")
         self.behind = (host, int(port))
+        self.relayed: list[socket.socket] = []
         self.socket = socket.socket()
         # Bound but not listening: the port is taken, and who connects is refused.
         self.socket.bind(("127.0.0.1", 0))
@@ -235,6 +236,7 @@ class Door:
             except OSError:
                 return
             other = socket.create_connection(self.behind)
+            self.relayed += [one, other]
             for source, target in [(one, other), (other, one)]:
                 threading.Thread(target=self.relay, args=(source, target), daemon=True).start()
 
@@ -245,6 +247,16 @@ class Door:
             target.shutdown(socket.SHUT_WR)
         except OSError:
             pass
+
+    def cut(self, behind: str):
+        """Ends all connections; those that come later lead elsewhere."""
+        host, _, port = behind.rpartition(":")
+        self.behind = (host, int(port))
+        for connection in self.relayed:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
 
     def close(self):
         self.socket.close()

@@ -13,10 +13,6 @@ from .processes import Gateway, Program, Sandbox
 WITHOUT_RETRIES = languages.ROOT / "tests/clients/without-retries.json"
 
 
-class Wrong(Exception):
-    """A scenario went otherwise than it should."""
-
-
 class Stage:
     def __init__(self, language: languages.Language, binary: Path, work: Path, run: str):
         self.language, self.binary, self.work, self.run = language, binary, work, run

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 
 from . import compare, languages
+from .processes import StandIn
 from .stage import Stage
 
 HERE = languages.ROOT / "tests/clients"
@@ -15,8 +16,8 @@ def scenarios() -> list[dict]:
 
 def play(stage: Stage, scenario: dict):
     """A scenario has calls, each with the answer that is expected; a list in their place are calls that begin at once. It may
-    have faults, settings of a gateway of its own, and counts by retry token: `seen` calls of the gateway, `attempts` at the
-    sandbox, `commits` there. `same` is a path that is the same in all answers."""
+    have faults, settings of a gateway of its own, and counts by retry token: `seen` calls of the gateway and `codes`, how
+    its log says that they ended, `attempts` at the sandbox, `commits` there. `same` is a path that is the same in all answers."""
     lengths = (200, 250, 256, 66000)
     words = {f"{{{length} letters}}": "x" * length for length in lengths}
     words |= {"{run}": stage.run, "{long}": "ä→🦀 " * 400}
@@ -24,7 +25,7 @@ def play(stage: Stage, scenario: dict):
     gateway, client = stage.common, stage.client
     if "gateway" in scenario:
         gateway = stage.gateway(*scenario["gateway"])
-        client = stage.program(gateway.address)
+        client = warm(stage, gateway)
     stage.sandbox.add_faults(scenario.get("faults", []))
 
     same = set()
@@ -38,6 +39,13 @@ def play(stage: Stage, scenario: dict):
                 same.add(pick(answer, scenario.get("same", "code")))
     stage.check(len(same) < 2, f"{scenario.get('same')} is not the same: {same}")
     count(stage, gateway, scenario)
+
+
+def warm(stage: Stage, gateway):
+    """A program that has connected, compiled and had an answer: a deadline is then that of the call alone."""
+    client = stage.program(gateway.address)
+    client.ask(stage.call(f"warm{gateway.name}"))
+    return client
 
 
 def pick(value, path):
@@ -56,6 +64,9 @@ def count(stage: Stage, gateway, scenario):
             found = found()
             for token, times in scenario[what].items():
                 stage.check(found.get(token, 0) == times, f"{what} of {token}: {found.get(token, 0)}, not {times}")
+    for token, wanted in scenario.get("codes", {}).items():
+        ended = sorted(line["code"] for line in gateway.calls(token))
+        stage.check(ended == wanted, f"the gateway says that {token} ended with {ended}, not {wanted}")
 
 
 # A row's answer, where it is not over before, is that of the last attempt that the deadline leaves time for.
@@ -78,6 +89,20 @@ def rows():
         yield name, fault, expectation(grpc, "oci-backup-gateway", reason, {"outcome": outcome}, details)
 
 
+def rows_of_the_stand_in():
+    """Name, what the stand-in answers, and the answer: rows that no library of these brings about, and no sandbox."""
+    told = json.loads((HERE / "errors.json").read_text(encoding="utf-8"))
+    for number, (name, grpc, domain, reason, more) in enumerate(told["stand_in"]):
+        info = {"operation": "CreateVolumeBackup", "attempts": "1"} | more
+        details = [
+            {"@type": "ErrorInfo", "domain": domain, "reason": reason, "metadata": info},
+            {"@type": "RequestInfo", "requestId": f"id-{number}"},
+        ]
+        metadata = {"grpc-retry-pushback-ms": "-1", "opc-request-id": f"id-{number}"}
+        expected = expectation(grpc, domain, reason, info, []) | {"requestId": f"id-{number}"}
+        yield name, {"code": grpc, "message": name, "metadata": metadata, "details": details}, expected
+
+
 def expectation(code, domain, reason, info, details):
     return {
         "code": code,
@@ -92,10 +117,22 @@ def expectation(code, domain, reason, info, details):
     }
 
 
+def play_rows_of_the_stand_in(stage: Stage):
+    found = list(rows_of_the_stand_in())
+    calls = [stage.call(f"stoodin{number}") for number in range(len(found))]
+    stand_in = StandIn({call["request"]["retryToken"]: [answer] for call, (_, answer, _) in zip(calls, found)})
+    stage.scene.callback(stand_in.process.kill)
+    answers = stage.program(stand_in.address).ask(calls)
+    for call, answer, (name, _, expected) in zip(calls, answers, found, strict=True):
+        stage.answer(call, answer, expected, f"{name}: ")
+    came = Counter(call["token"] for call in stand_in.end())
+    stage.check(set(came.values()) == {1} and len(came) == len(found), f"the library repeated calls: {came}")
+
+
 def play_rows(stage: Stage):
     """All rows at once: most of them fail, but not so many that the breaker of the gateway opens."""
     gateway = stage.gateway()
-    client = stage.program(gateway.address)
+    client = warm(stage, gateway)
     found = list(rows())
     calls = [stage.call(f"row{number}", timeoutMs=ROW_TIMEOUT_MS) for number in range(len(found))]
     stage.sandbox.add_faults(

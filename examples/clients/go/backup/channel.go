@@ -6,7 +6,11 @@ import (
 	"crypto/x509"
 	_ "embed"
 	"fmt"
+	"net"
+	"net/url"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -32,11 +36,17 @@ type Gateway struct {
 	TLS bool
 	// CAFile has the authorities to trust, PEM.
 	CAFile string
-	// CertFile and KeyFile are this client's own certificate and its key, PEM, for mutual TLS.
+	// CertFile and KeyFile are this client's own certificate and its key, PEM, for mutual TLS. They are read again for each
+	// connection, so that those that are renewed are taken up.
 	CertFile, KeyFile string
 	// ServiceConfig replaces the one that is built in, unless it is empty.
 	ServiceConfig string
 }
+
+// LookUpNamesOften lets a gateway that takes another's place be found sooner than after 30 s: when a connection ends, its
+// name is looked up again, at most every 5 s. It holds for all channels of the process, and is to be called once, at the
+// begin of main.
+func LookUpNamesOften() { dns.SetMinResolutionInterval(5 * time.Second) }
 
 // Dial makes the channel. One is enough for the whole process: it connects at the first call, keeps a connection to
 // every address of the target, and finds those that come later.
@@ -49,9 +59,7 @@ func Dial(gateway Gateway) (*grpc.ClientConn, error) {
 	if gateway.ServiceConfig != "" {
 		config = gateway.ServiceConfig
 	}
-	// A gateway that takes another's place has another address: look for it sooner than after 30 s.
-	dns.SetMinResolutionInterval(5 * time.Second)
-	return grpc.NewClient(gateway.Target,
+	channel, err := grpc.NewClient(gateway.Target,
 		grpc.WithTransportCredentials(secure),
 		grpc.WithDefaultServiceConfig(config),
 		grpc.WithConnectParams(grpc.ConnectParams{
@@ -61,6 +69,31 @@ func Dial(gateway Gateway) (*grpc.ClientConn, error) {
 		// A gateway whose machine has vanished says nothing: ask.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 60 * time.Second, Timeout: 5 * time.Second}),
 	)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPort(channel.CanonicalTarget()); err != nil {
+		channel.Close()
+		return nil, err
+	}
+	return channel, nil
+}
+
+// The library would find out at the first call, and try until its deadline.
+func checkPort(target string) error {
+	parsed, err := url.Parse(target)
+	if err != nil || parsed.Scheme != "dns" && parsed.Scheme != "passthrough" {
+		return nil
+	}
+	// Without a port it is TLS's, 443.
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(parsed.Path+parsed.Opaque, "/"))
+	if err != nil {
+		return nil
+	}
+	if number, err := strconv.ParseUint(port, 10, 16); err != nil || number == 0 {
+		return fmt.Errorf("%q is not a port: a gateway is host:port, or dns:///name:port", port)
+	}
+	return nil
 }
 
 func (g Gateway) credentials() (credentials.TransportCredentials, error) {
@@ -79,11 +112,14 @@ func (g Gateway) credentials() (credentials.TransportCredentials, error) {
 		}
 	}
 	if g.CertFile != "" || g.KeyFile != "" {
-		pair, err := tls.LoadX509KeyPair(g.CertFile, g.KeyFile)
-		if err != nil {
+		// What is wrong with them is told now, and not at the first call.
+		if _, err := tls.LoadX509KeyPair(g.CertFile, g.KeyFile); err != nil {
 			return nil, fmt.Errorf("the client's certificate and key: %w", err)
 		}
-		config.Certificates = []tls.Certificate{pair}
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(g.CertFile, g.KeyFile)
+			return &pair, err
+		}
 	}
 	return credentials.NewTLS(config), nil
 }

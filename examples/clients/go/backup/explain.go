@@ -19,7 +19,8 @@ type Decision string
 const (
 	// Repeat the same call with the same retry token, after RepeatAfter.
 	Repeat Decision = "REPEAT"
-	// Stop: this call made nothing, and the same call would fail again.
+	// Stop: the same call would fail again; or nobody knows its token, and only a look at OCI tells whether there is a
+	// backup.
 	Stop Decision = "STOP"
 )
 
@@ -27,15 +28,15 @@ const (
 type Failure struct {
 	Code    codes.Code
 	Message string
-	// What the gateway told besides. Without Info it was not the gateway that answered, but the library.
+	// What the gateway told besides. Without Info it was the library that ended the call, and no answer of a gateway came.
 	Info       *errdetails.ErrorInfo
 	Violations []*errdetails.BadRequest_FieldViolation
 	Quota      []*errdetails.QuotaFailure_Violation
 	Resource   *errdetails.ResourceInfo
 	RetryInfo  *errdetails.RetryInfo
-	// What Oracle's support asks for.
+	// What Oracle's support asks for, of RequestInfo. Where there is none, the trailer may have it.
 	RequestID string
-	// The token of the call, for repeating it.
+	// The token of the call, for repeating it: the answer's, else the one that was sent.
 	RetryToken string
 	Trailer    metadata.MD
 
@@ -54,7 +55,7 @@ func (f *Failure) CodeName() string { return code.Code(f.Code).String() }
 func Explain(err error, trailer metadata.MD, sentToken string) *Failure {
 	failed := status.Convert(err)
 	f := &Failure{Code: failed.Code(), Message: failed.Message(), Trailer: trailer}
-	f.RequestID, f.RetryToken = First(trailer, RequestIDKey), First(trailer, RetryTokenKey)
+	f.RetryToken = First(trailer, RetryTokenKey)
 	if f.RetryToken == "" {
 		f.RetryToken = sentToken
 	}
@@ -81,23 +82,40 @@ func Explain(err error, trailer metadata.MD, sentToken string) *Failure {
 
 func (f *Failure) outcome() string { return f.Info.GetMetadata()["outcome"] }
 
-func (f *Failure) decide() {
-	f.Decision = Stop
-	switch {
-	case f.RetryInfo != nil, f.outcome() == "UNKNOWN", f.outcome() == "STARTED":
-		f.Decision = Repeat
-	case f.Info == nil:
+// What became of the call.
+const (
+	mayHaveBeenMade = "the backup may have been made"
+	wasMade         = "the backup was made, but its answer cannot be used"
+	noAnswer        = "no answer of a gateway came, so the backup may have been made"
+	madeNothing     = "this call made nothing"
+)
+
+func (f *Failure) whatBecameOfIt() string {
+	switch f.outcome() {
+	case "UNKNOWN":
+		return mayHaveBeenMade
+	case "STARTED":
+		return wasMade
+	}
+	if f.Info == nil {
 		// Nobody knows how far the call came.
 		switch f.Code {
-		case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Unknown, codes.Internal:
-			f.Decision = Repeat
+		case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Unknown, codes.Internal,
+			codes.ResourceExhausted, codes.DataLoss:
+			return noAnswer
 		}
 	}
-	if f.Decision == Repeat {
-		f.RepeatAfter = time.Second
-		if f.RetryInfo != nil {
-			f.RepeatAfter = f.RetryInfo.GetRetryDelay().AsDuration()
-		}
+	return madeNothing
+}
+
+func (f *Failure) decide() {
+	f.Decision = Stop
+	if f.RetryToken == "" || f.RetryInfo == nil && f.whatBecameOfIt() == madeNothing {
+		return
+	}
+	f.Decision, f.RepeatAfter = Repeat, time.Second
+	if f.RetryInfo != nil {
+		f.RepeatAfter = f.RetryInfo.GetRetryDelay().AsDuration()
 	}
 }
 
@@ -108,30 +126,24 @@ func (f *Failure) inWords() string {
 		fmt.Fprintf(&words, " [%s]", ociCode)
 	}
 	fmt.Fprintf(&words, "; %s; %s", f.whatBecameOfIt(), f.advice())
-	if f.RequestID != "" {
-		fmt.Fprintf(&words, "; opc-request-id %s", f.RequestID)
+	requestID := f.RequestID
+	if requestID == "" {
+		requestID = First(f.Trailer, RequestIDKey)
+	}
+	if requestID != "" {
+		fmt.Fprintf(&words, "; opc-request-id %s", requestID)
 	}
 	return oneLine.Replace(words.String())
 }
 
 var oneLine = strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ")
 
-func (f *Failure) whatBecameOfIt() string {
-	switch {
-	case f.outcome() == "UNKNOWN":
-		return "the backup may have been made"
-	case f.outcome() == "STARTED":
-		return "the backup was made, but its answer cannot be used"
-	case f.Info == nil && f.Decision == Repeat:
-		return "no gateway answered, so the backup may have been made"
-	default:
-		return "this call made nothing"
-	}
-}
-
 func (f *Failure) advice() string {
 	if f.Decision == Repeat {
-		return fmt.Sprintf("repeat with the retry token %s in %.1f s", f.RetryToken, f.RepeatAfter.Seconds())
+		return fmt.Sprintf("repeat with the retry token %s in %d ms", f.RetryToken, f.RepeatAfter.Milliseconds())
+	}
+	if f.Code == codes.FailedPrecondition || f.RetryToken == "" && f.whatBecameOfIt() != madeNothing {
+		return "find out whether the backup exists before trying again"
 	}
 	if len(f.Violations) > 0 {
 		var wrong []string
@@ -141,14 +153,12 @@ func (f *Failure) advice() string {
 		return "mend " + strings.Join(wrong, ", ")
 	}
 	switch f.Info.GetReason() {
-	case "CREDENTIAL_UNAVAILABLE", "UPSTREAM_TLS", "UPSTREAM_REDIRECT":
+	case "UPSTREAM_TLS", "UPSTREAM_REDIRECT":
 		return "this is for those who run the gateway"
 	}
 	switch f.Code {
 	case codes.Unauthenticated, codes.PermissionDenied, codes.Unimplemented, codes.Internal:
 		return "this is for those who run the gateway"
-	case codes.FailedPrecondition:
-		return "find out whether the backup exists before using a new token"
 	}
 	return "mend the cause before repeating"
 }

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -69,13 +70,13 @@ type answer struct {
 }
 
 // Each line of the input is a call, a list of calls or a load; one line of output comes of it.
-func answerLines(client *backup.Client, input io.Reader, output io.Writer) error {
+func answerLines(with caller, input io.Reader, output io.Writer) error {
 	reader, encoder := bufio.NewReader(input), json.NewEncoder(output)
 	encoder.SetEscapeHTML(false)
 	for {
 		line, err := reader.ReadBytes('\n')
 		if len(bytes.TrimSpace(line)) > 0 {
-			answered, err := answerLine(client, line)
+			answered, err := answerLine(with, line)
 			if err != nil {
 				return fmt.Errorf("a line that cannot be understood: %w", err)
 			}
@@ -92,7 +93,7 @@ func answerLines(client *backup.Client, input io.Reader, output io.Writer) error
 	}
 }
 
-func answerLine(client *backup.Client, line []byte) (any, error) {
+func answerLine(with caller, line []byte) (any, error) {
 	if bytes.HasPrefix(bytes.TrimSpace(line), []byte("[")) {
 		var calls []call
 		if err := strict(line, &calls); err != nil {
@@ -103,7 +104,7 @@ func answerLine(client *backup.Client, line []byte) (any, error) {
 				return nil, err
 			}
 		}
-		return atOnce(client, calls), nil
+		return atOnce(with, calls), nil
 	}
 	var one struct {
 		Load *load `json:"load"`
@@ -113,12 +114,12 @@ func answerLine(client *backup.Client, line []byte) (any, error) {
 		return nil, err
 	}
 	if one.Load != nil {
-		return one.Load.run(client)
+		return one.Load.run(with.client)
 	}
 	if err := one.call.read(); err != nil {
 		return nil, err
 	}
-	return one.call.play(client), nil
+	return one.call.play(with), nil
 }
 
 // A word that nobody knows is a mistake of whoever wrote the line.
@@ -128,11 +129,11 @@ func strict(line []byte, into any) error {
 	return decoder.Decode(into)
 }
 
-func atOnce(client *backup.Client, calls []call) []answer {
+func atOnce(with caller, calls []call) []answer {
 	answers := make([]answer, len(calls))
 	var all sync.WaitGroup
 	for index := range calls {
-		all.Go(func() { answers[index] = calls[index].play(client) })
+		all.Go(func() { answers[index] = calls[index].play(with) })
 	}
 	all.Wait()
 	return answers
@@ -156,7 +157,7 @@ func (c *call) read() error {
 	return protojson.Unmarshal(c.Request, c.message)
 }
 
-func (c *call) play(client *backup.Client) answer {
+func (c *call) play(with caller) answer {
 	ctx, cancel := context.WithTimeout(context.Background(), milliseconds(c.TimeoutMs))
 	defer cancel()
 	if c.CancelAfterMs != nil {
@@ -164,7 +165,7 @@ func (c *call) play(client *backup.Client) answer {
 	}
 	ctx = metadata.NewOutgoingContext(ctx, metadata.New(c.Metadata))
 	began := time.Now()
-	response, md, err := invoke(ctx, client, c.message)
+	response, md, err := with.invoke(ctx, c.message)
 	took := time.Since(began).Milliseconds()
 	var failure *backup.Failure
 	if errors.As(err, &failure) {
@@ -177,11 +178,38 @@ func (c *call) play(client *backup.Client) answer {
 	return answer{Code: "OK", Response: text, Metadata: ofOCI(md), TookMs: took}
 }
 
-func invoke(ctx context.Context, client *backup.Client, request proto.Message) (proto.Message, metadata.MD, error) {
-	if volume, is := request.(*ocibackupv1.CreateVolumeBackupRequest); is {
-		return client.CreateVolumeBackup(ctx, volume)
+// The client, and the stubs themselves for what the client does not send.
+type caller struct {
+	client  *backup.Client
+	service ocibackupv1.BackupServiceClient
+}
+
+func newCaller(channel grpc.ClientConnInterface) caller {
+	return caller{backup.NewClient(channel), ocibackupv1.NewBackupServiceClient(channel)}
+}
+
+// A create without a retry token goes past the client, to show what the gateway does.
+func (c caller) invoke(ctx context.Context, request proto.Message) (proto.Message, metadata.MD, error) {
+	var header, trailer metadata.MD
+	options := []grpc.CallOption{grpc.Header(&header), grpc.Trailer(&trailer)}
+	var response proto.Message
+	var err error
+	switch request := request.(type) {
+	case *ocibackupv1.CreateVolumeBackupRequest:
+		if backup.SentToken(ctx, request) != "" {
+			return c.client.CreateVolumeBackup(ctx, request)
+		}
+		response, err = c.service.CreateVolumeBackup(ctx, request, options...)
+	case *ocibackupv1.CreateBootVolumeBackupRequest:
+		if backup.SentToken(ctx, request) != "" {
+			return c.client.CreateBootVolumeBackup(ctx, request)
+		}
+		response, err = c.service.CreateBootVolumeBackup(ctx, request, options...)
 	}
-	return client.CreateBootVolumeBackup(ctx, request.(*ocibackupv1.CreateBootVolumeBackupRequest))
+	if err != nil {
+		return nil, nil, backup.Explain(err, trailer, "")
+	}
+	return response, header, nil
 }
 
 func failed(failure *backup.Failure, took int64) answer {

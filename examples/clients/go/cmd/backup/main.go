@@ -100,14 +100,14 @@ func parse(arguments []string) (options, error) {
 }
 
 func run(o options) error {
+	backup.LookUpNamesOften()
 	channel, err := backup.Dial(o.gateway)
 	if err != nil {
 		return err
 	}
 	defer channel.Close()
-	client := backup.NewClient(channel)
 	if o.command == "calls" {
-		return answerLines(client, os.Stdin, os.Stdout)
+		return answerLines(newCaller(channel), os.Stdin, os.Stdout)
 	}
 	if o.retryToken == "" {
 		o.retryToken = uuid.NewString()
@@ -115,7 +115,7 @@ func run(o options) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), o.timeout)
 	defer cancel()
-	return create(ctx, client, o)
+	return create(ctx, backup.NewClient(channel), o)
 }
 
 func create(ctx context.Context, client *backup.Client, o options) error {
