@@ -58,6 +58,7 @@ func main() {
 	if len(os.Args) < 2 {
 		log(fmt.Errorf("say what to do: call, load, spread, ledger, cat, hold"))
 	}
+	backup.LookUpNamesOften()
 	arguments := os.Args[2:]
 	commands := map[string]func([]string) error{
 		"call": call, "load": load, "spread": spread, "ledger": ledger, "shown": shown, "http": tell, "cat": cat, "hold": hold, "stop": stop,

@@ -66,8 +66,8 @@ func Dial(gateway Gateway) (*grpc.ClientConn, error) {
 			Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second},
 			MinConnectTimeout: 5 * time.Second,
 		}),
-		// A gateway whose machine has vanished says nothing: ask.
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 60 * time.Second, Timeout: 5 * time.Second}),
+		// A gateway whose machine has vanished says nothing: ask, soon enough for another try within the deadline.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 	)
 	if err != nil {
 		return nil, err

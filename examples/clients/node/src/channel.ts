@@ -26,7 +26,7 @@ export function openChannel(target: string, credentials: ChannelCredentials, ser
     // New gateways are found after 5 s, not after 30.
     "grpc.dns_min_time_between_resolutions_ms": 5_000,
     // A gateway that vanished without a word is noticed after a minute, not after hours.
-    "grpc.keepalive_time_ms": 60_000,
+    "grpc.keepalive_time_ms": 10_000,
     "grpc.keepalive_timeout_ms": 5_000,
   });
 }

@@ -18,7 +18,7 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(5);
 /// TCP, and then TLS.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// A connection that died in silence is noticed.
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(60);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 const KEEPALIVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why there is no channel: it says what was given that is no good.

@@ -59,7 +59,7 @@ class GatewayChannel:
             ("grpc.dns_min_time_between_resolutions_ms", 5_000),
             ("grpc.max_reconnect_backoff_ms", 5_000),
             # A connection that died in silence is noticed.
-            ("grpc.keepalive_time_ms", 60_000),
+            ("grpc.keepalive_time_ms", 10_000),
             ("grpc.keepalive_timeout_ms", 5_000),
         ]
         self.grpc = self._open(target, options)

@@ -102,6 +102,11 @@ const (
 // token of the answer's metadata. A Create is not undone because its caller left:
 // an attempt that is on its way runs to its end.
 //
+// A gRPC library that repeats a call by itself says so (`grpc-previous-rpc-attempts`).
+// An error is then the answer for all tries: `outcome` is never `NOT_STARTED`. A
+// Create without a token of the caller's is refused then, as each try would be a
+// backup of its own.
+//
 // Health (`grpc.health.v1.Health`) is served for the name
 // `ocibackup.v1.BackupService`.
 type BackupServiceClient interface {
@@ -287,6 +292,11 @@ func (c *backupServiceClient) CreateVolumeBackup(ctx context.Context, in *Create
 // DEADLINE_EXCEEDED), never UNAVAILABLE, and the call must be repeated with the
 // token of the answer's metadata. A Create is not undone because its caller left:
 // an attempt that is on its way runs to its end.
+//
+// A gRPC library that repeats a call by itself says so (`grpc-previous-rpc-attempts`).
+// An error is then the answer for all tries: `outcome` is never `NOT_STARTED`. A
+// Create without a token of the caller's is refused then, as each try would be a
+// backup of its own.
 //
 // Health (`grpc.health.v1.Health`) is served for the name
 // `ocibackup.v1.BackupService`.

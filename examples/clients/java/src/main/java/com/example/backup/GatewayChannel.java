@@ -56,7 +56,7 @@ final class GatewayChannel {
         .defaultServiceConfig(parse(serviceConfig))
         .enableRetry()
         // A gateway that vanished without a word is noticed after a minute, not after hours.
-        .keepAliveTime(60, TimeUnit.SECONDS)
+        .keepAliveTime(10, TimeUnit.SECONDS)
         .keepAliveTimeout(5, TimeUnit.SECONDS)
         .build();
   }
