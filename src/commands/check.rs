@@ -17,14 +17,13 @@ use crate::oci::probe::Knock;
 use crate::oci::probe::Probe;
 use crate::telemetry::Recorder;
 use crate::transport::Error as TransportError;
-use crate::transport::budget;
 use crate::transport::retry;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 pub(super) async fn run(settings: Check, given: &Given) -> Result<ExitCode, Failure> {
-    let oci = connect(&settings.upstream, given, asking_once(), Recorder::nowhere()).await?;
+    let oci = connect(&settings.upstream, given, retry::Config::default(), Recorder::nowhere()).await?;
     let mut report = Report { out: std::io::stdout(), last: "" };
     report.line("auth", &oci.auth);
     let held = match oci.first.clone() {
@@ -62,13 +61,6 @@ pub(super) async fn run(settings: Check, given: &Given) -> Result<ExitCode, Fail
         report.line("request id", &error.opc_request_id);
     }
     Ok(ExitCode::from(1))
-}
-
-/// Nothing pays for a second attempt: whoever checks wants to know how OCI is now. What was our own fault and is put right,
-/// such as the clock, costs nothing.
-fn asking_once() -> retry::Config {
-    let budget = budget::Config { capacity: 0, ..budget::Config::default() };
-    retry::Config { budget, ..retry::Config::default() }
 }
 
 /// Asks OCI for something harmless: what it says when all is well.

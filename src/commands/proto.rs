@@ -23,7 +23,8 @@ pub(super) fn run(settings: &Proto) -> Result<ExitCode, Failure> {
 
 /// In one step: who reads the file meanwhile sees the old text or the new one.
 fn write(path: &Path, text: &str) -> io::Result<()> {
-    let beside = path.with_extension("proto.new");
+    // A name of its own: others may write the same at the same time.
+    let beside = path.with_extension(format!("proto.{}", std::process::id()));
     fs::create_dir_all(path.parent().unwrap_or(Path::new("")))?;
     let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
     written.inspect_err(|_error| drop(fs::remove_file(&beside)))

@@ -373,7 +373,8 @@ impl<O: Operation> Exchange<O> {
             region: self.client.caller.place.region(),
             elsewhere: self.client.caller.elsewhere(self.operation.subject()),
             attempts: progress.attempts,
-            outcome: (self.request.idempotency != Idempotency::Read).then_some(outcome),
+            outcome: (!matches!(self.request.idempotency, Idempotency::Read | Idempotency::Ask))
+                .then_some(outcome),
             opc_request_id: progress
                 .opc_request_id
                 .as_deref()

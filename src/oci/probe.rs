@@ -20,7 +20,7 @@ impl Operation for Probe {
     fn request(&self) -> Result<Request, serde_json::Error> {
         let id = self.compartment_id.as_str();
         // An OCID needs no escaping in a query: see `Ocid`.
-        Ok(Request::read(format!("/volumeBackups?compartmentId={id}&limit=1")))
+        Ok(Request::ask(format!("/volumeBackups?compartmentId={id}&limit=1")))
     }
 
     fn subject(&self) -> &Ocid {
@@ -45,7 +45,7 @@ impl Operation for Knock {
     type Output = IgnoredAny;
 
     fn request(&self) -> Result<Request, serde_json::Error> {
-        Ok(Request::read(format!("/volumeBackups/{}", self.0)))
+        Ok(Request::ask(format!("/volumeBackups/{}", self.0)))
     }
 
     fn subject(&self) -> &Ocid {

@@ -27,6 +27,8 @@ pub struct Request {
 pub enum Idempotency {
     /// It changes nothing.
     Read,
+    /// It changes nothing, and whoever asks will ask again.
+    Ask,
     /// It changes something, once per token.
     RetryToken(RetryToken),
     /// It deletes what it names; the second time there is nothing left to delete.
@@ -41,7 +43,7 @@ impl Idempotency {
     pub fn retry_token(&self) -> Option<&RetryToken> {
         match self {
             Self::RetryToken(token) => Some(token),
-            Self::Read | Self::Delete | Self::None => None,
+            Self::Read | Self::Ask | Self::Delete | Self::None => None,
         }
     }
 
@@ -54,6 +56,7 @@ impl Idempotency {
     pub(super) fn repetition(&self) -> Repetition {
         match self {
             Self::Read => Repetition::Harmless,
+            Self::Ask => Repetition::Pointless,
             Self::RetryToken(_) => Repetition::Guarded,
             Self::Delete => Repetition::SameEnd,
             Self::None => Repetition::Another,
@@ -78,6 +81,12 @@ impl Request {
             idempotency: Idempotency::RetryToken(retry_token.clone()),
             max_answer: Self::ONE_RESOURCE,
         })
+    }
+
+    /// A GET by somebody who will ask again.
+    #[must_use]
+    pub fn ask(target: String) -> Self {
+        Self { idempotency: Idempotency::Ask, ..Self::read(target) }
     }
 
     /// A GET of one resource.

@@ -103,8 +103,9 @@ impl Readiness {
         if changed {
             match self.state() {
                 // Over in a moment, and nothing that anybody has to know.
-                State::Asking => tracing::debug!(state = %State::Asking, "readiness"),
-                state => tracing::info!(%state, "readiness"),
+                state @ State::Asking => tracing::debug!(%state, "readiness"),
+                state @ (State::Ready | State::Draining) => tracing::info!(%state, "readiness"),
+                state @ (State::Loading { .. } | State::Refused) => tracing::warn!(%state, "readiness"),
             }
             self.tell().await;
         }
@@ -142,7 +143,8 @@ impl Readiness {
                 }
             };
             let is_new = shown.as_ref().is_none_or(|shown| !Arc::ptr_eq(shown, &held));
-            if is_new && *standing.borrow() == Standing::Refused {
+            // What OCI said of the one before says nothing of this one.
+            if is_new {
                 client.forget_standing();
             }
             // Whoever is rolled out with a credential that OCI does not know must not take the place of those that work.
@@ -152,7 +154,12 @@ impl Readiness {
                 if self.state() != State::Ready {
                     self.set(State::Asking).await;
                 }
-                probe(&client, &held, time).await;
+                let asked = probe(&client, &held, time).await;
+                // Not again and again, and a refusal has its own line.
+                if let (true, Err(error), Standing::Unknown) = (is_new, asked, *standing.borrow()) {
+                    let cause = error.cause.describe();
+                    tracing::warn!(cause, "OCI could not be asked about the credential; `check` says more");
+                }
             }
             shown = Some(Arc::clone(&held));
             let seen = *standing.borrow_and_update();
@@ -164,7 +171,8 @@ impl Readiness {
             };
             self.set(state).await;
             if seen == Standing::Refused {
-                probe(&client, &held, PROBE_AGAIN).await;
+                // What comes of it shows in the standing.
+                let _ = probe(&client, &held, PROBE_AGAIN).await;
             }
             // Whoever changes OCI's opinion first, a probe or a call, ends the wait.
             if let Ok(Err(_gone)) = tokio::time::timeout(look_again, standing.changed()).await {
@@ -181,13 +189,14 @@ fn told(error: &dyn std::error::Error) -> String {
 }
 
 /// Asks OCI for something harmless; the answer shows in the client's standing.
-async fn probe(client: &oci::Client, held: &Credentials, within: Duration) {
+async fn probe(client: &oci::Client, held: &Credentials, within: Duration) -> Result<(), oci::Error> {
     let call = oci::Call { deadline: Deadline::after(within), ..oci::Call::default() };
     if let Some(tenancy) = &held.owner().tenancy {
-        let probe = Probe { compartment_id: tenancy.clone() };
-        let _ = client.probe(probe, call).await;
+        client.probe(Probe { compartment_id: tenancy.clone() }, call).await
     } else if let Ok(knock) = Knock::new() {
-        let _ = client.knock(knock, call).await;
+        client.knock(knock, call).await
+    } else {
+        Ok(())
     }
 }
 
@@ -300,12 +309,17 @@ mod tests {
         http: Arc<dyn HttpService>,
     ) -> (watch::Receiver<State>, oci::Client) {
         let credentials = Arc::new(credential(tenancy));
-        let credentials = Arc::new(Late { failures: AtomicU32::new(failures), credentials });
+        followed_with(Arc::new(Late { failures: AtomicU32::new(failures), credentials }), http).await
+    }
+
+    async fn followed_with(
+        provider: Arc<dyn ProvideCredentials>,
+        http: Arc<dyn HttpService>,
+    ) -> (watch::Receiver<State>, oci::Client) {
         let endpoint = Endpoint::parse(ENDPOINT).unwrap();
         let regions = Regions::new(Sources::default());
         let config = oci::Config::new(oci::Place::known(endpoint, ""), Duration::from_secs(5), regions);
         let clock = Clock::system();
-        let provider: Arc<dyn ProvideCredentials> = credentials;
         let client = oci::Client::new(config, http, Arc::clone(&provider), clock, oci::Mutations::new());
         let (readiness, _health) = Readiness::new().await;
         let state = readiness.state.subscribe();
@@ -358,5 +372,32 @@ mod tests {
         readiness.set(State::Draining).await;
         readiness.set(State::Ready).await;
         assert_eq!(readiness.state(), State::Draining);
+    }
+
+    /// One credential after another.
+    #[derive(Debug)]
+    struct Replaced(watch::Receiver<Arc<Credentials>>);
+
+    impl ProvideCredentials for Replaced {
+        fn provide(&self) -> Provided<'_> {
+            Provided::now(Ok(Arc::clone(&self.0.borrow())))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn oci_is_asked_about_a_credential_that_takes_the_place_of_a_good_one() {
+        let http = Arc::new(Refusing(AtomicU32::new(0)));
+        let (replace, current) = watch::channel(Arc::new(credential(TENANCY)));
+        let (mut state, _client) = followed_with(Arc::new(Replaced(current)), Arc::clone(&http) as _).await;
+        state.wait_for(|state| *state == State::Ready).await.unwrap();
+        http.0.store(u32::MAX, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(*state.borrow(), State::Ready, "nothing was asked: OCI knows this one");
+        replace.send_replace(Arc::new(credential(TENANCY)));
+        let refused = state.wait_for(|state| *state != State::Ready);
+        assert_eq!(
+            *tokio::time::timeout(Duration::from_secs(3), refused).await.unwrap().unwrap(),
+            State::Refused
+        );
     }
 }

@@ -57,6 +57,8 @@ pub enum Repetition {
     Guarded,
     /// It would happen twice.
     Another,
+    /// It only asks, and whoever asks will ask again: nothing is to be spent on it.
+    Pointless,
 }
 
 /// A failed attempt, as the loop sees it.
@@ -127,7 +129,9 @@ pub enum Decision {
 fn is_repeatable(class: Class, repetition: Repetition) -> bool {
     match (class, repetition) {
         (Class::Permanent, _) => false,
-        (Class::Corrected | Class::NotSent | Class::Throttled, _) => true,
+        (Class::Corrected, _) => true,
+        (_, Repetition::Pointless) => false,
+        (Class::NotSent | Class::Throttled, _) => true,
         (Class::Ambiguous | Class::Overloaded, repetition) => repetition != Repetition::Another,
         // What only reads needs no state.
         (Class::State, repetition) => repetition != Repetition::Harmless,
@@ -369,21 +373,27 @@ mod tests {
 
     #[test]
     fn what_failed_and_what_repeating_would_do_decide() {
-        let yes_and_no = |class, of: [bool; 4]| (class, of);
+        const ALL: [Repetition; 5] = [
+            Repetition::Harmless,
+            Repetition::SameEnd,
+            Repetition::Guarded,
+            Repetition::Another,
+            Repetition::Pointless,
+        ];
+        let yes_and_no = |class, of: [bool; 5]| (class, of);
         for (class, expected) in [
-            //                            harmless, same end, guarded, another
-            yes_and_no(Class::Permanent, [false, false, false, false]),
-            yes_and_no(Class::Corrected, [true, true, true, true]),
-            yes_and_no(Class::NotSent, [true, true, true, true]),
-            yes_and_no(Class::Ambiguous, [true, true, true, false]),
-            yes_and_no(Class::Throttled, [true, true, true, true]),
-            yes_and_no(Class::Overloaded, [true, true, true, false]),
-            yes_and_no(Class::State, [false, true, true, true]),
+            //                            harmless, same end, guarded, another, pointless
+            yes_and_no(Class::Permanent, [false, false, false, false, false]),
+            yes_and_no(Class::Corrected, [true, true, true, true, true]),
+            yes_and_no(Class::NotSent, [true, true, true, true, false]),
+            yes_and_no(Class::Ambiguous, [true, true, true, false, false]),
+            yes_and_no(Class::Throttled, [true, true, true, true, false]),
+            yes_and_no(Class::Overloaded, [true, true, true, false, false]),
+            yes_and_no(Class::State, [false, true, true, true, false]),
         ] {
-            let of = [Repetition::Harmless, Repetition::SameEnd, Repetition::Guarded, Repetition::Another]
-                .map(|repetition| {
-                    repeats(class, repetition, History { failures: 1, corrections: 1, pauses: 0 })
-                });
+            let of = ALL.map(|repetition| {
+                repeats(class, repetition, History { failures: 1, corrections: 1, pauses: 0 })
+            });
             assert_eq!(of, expected, "{class:?}");
         }
     }

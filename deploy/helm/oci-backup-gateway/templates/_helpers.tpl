@@ -119,6 +119,15 @@ seccompProfile:
 {{- if and $v.sandbox.enabled $v.image.digest }}
 {{- fail "image.digest is the digest of one image, and the sandbox is in another: with sandbox.enabled leave it empty" }}
 {{- end }}
+{{- if and $v.sandbox.enabled $v.tls.enabled }}
+{{- fail "tls.enabled and sandbox.enabled: the sandbox's gateway speaks plaintext only" }}
+{{- end }}
+{{- if and $v.tls.secretName (not $v.tls.enabled) }}
+{{- fail "tls.secretName needs tls.enabled" }}
+{{- end }}
+{{- if and $v.autoscaling.enabled (gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) }}
+{{- fail "autoscaling.minReplicas is more than autoscaling.maxReplicas" }}
+{{- end }}
 {{- if not $v.sandbox.enabled }}
 {{- if and (eq $v.oci.auth "oke_workload_identity") (not $v.oci.region) (not $v.oci.endpoint) }}
 {{- fail "oci.region is missing: oke_workload_identity does not tell it. (Without an OCI account: --set sandbox.enabled=true)" }}

@@ -98,10 +98,10 @@ func (f *Failure) whatBecameOfIt() string {
 		return wasMade
 	}
 	if f.Info == nil {
-		// Nobody knows how far the call came.
+		// Nobody knows how far the call came: these the library makes by itself, or of what a proxy said in HTTP.
 		switch f.Code {
 		case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Unknown, codes.Internal,
-			codes.ResourceExhausted, codes.DataLoss:
+			codes.ResourceExhausted, codes.DataLoss, codes.Unauthenticated, codes.PermissionDenied, codes.Unimplemented:
 			return noAnswer
 		}
 	}

@@ -1,6 +1,6 @@
 import { fromBinary, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
 import { type Any, anyUnpack, type Duration } from "@bufbuild/protobuf/wkt";
-import { type ServiceError, status } from "@grpc/grpc-js";
+import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import {
   type BadRequest,
   BadRequestSchema,
@@ -56,6 +56,10 @@ const WITHOUT_ANSWER = [
   status.INTERNAL,
   status.RESOURCE_EXHAUSTED,
   status.DATA_LOSS,
+  // What a proxy said in HTTP.
+  status.UNAUTHENTICATED,
+  status.PERMISSION_DENIED,
+  status.UNIMPLEMENTED,
 ];
 
 const CODES_OF_OPERATORS = [status.UNAUTHENTICATED, status.PERMISSION_DENIED, status.UNIMPLEMENTED, status.INTERNAL];
@@ -67,7 +71,13 @@ const REASONS_OF_OPERATORS = ["UPSTREAM_TLS", "UPSTREAM_REDIRECT"];
  * @param sentToken the retry token that the call had
  */
 export function explain(error: ServiceError, sentToken?: string): Failure {
-  const details = detailsOf(error);
+  // An error that the library throws at once is a plain one.
+  const {
+    code: number = status.UNKNOWN,
+    details: said = error.message,
+    metadata = new Metadata(),
+  }: Partial<ServiceError> = error;
+  const details = detailsOf(metadata);
   const info = find(details, ErrorInfoSchema);
   const request = find(details, RequestInfoSchema);
   const violations = find(details, BadRequestSchema);
@@ -76,25 +86,25 @@ export function explain(error: ServiceError, sentToken?: string): Failure {
   const outcome = info?.metadata["outcome"];
 
   // An empty token or id is none.
-  const retryToken = error.metadata.get("opc-retry-token")[0]?.toString() || sentToken || undefined;
-  const requestId = request?.requestId || error.metadata.get("opc-request-id")[0]?.toString();
-  const withoutAnswer = info === undefined && WITHOUT_ANSWER.includes(error.code);
+  const retryToken = metadata.get("opc-retry-token")[0]?.toString() || sentToken || undefined;
+  const requestId = request?.requestId || metadata.get("opc-request-id")[0]?.toString();
+  const withoutAnswer = info === undefined && WITHOUT_ANSWER.includes(number);
   const mayBeMade = outcome === "UNKNOWN" || outcome === "STARTED" || withoutAnswer;
   const repeat = retryToken !== undefined && (mayBeMade || retry !== undefined);
   const repeatAfterMs = retryAfterMs ?? REPEAT_AFTER_MS;
 
-  const code = status[error.code] ?? String(error.code);
+  const code = status[number] ?? String(number);
   const ociCode = info?.metadata["oci_code"];
   const words = [
-    `${code}: ${error.details}${ociCode ? ` [${ociCode}]` : ""}`,
+    `${code}: ${said}${ociCode ? ` [${ociCode}]` : ""}`,
     whatBecameOfTheBackup(outcome, withoutAnswer),
   ];
   if (repeat) {
     words.push(`repeat with the retry token ${retryToken} in ${repeatAfterMs} ms`);
-  } else if (mayBeMade || error.code === status.FAILED_PRECONDITION) {
+  } else if (mayBeMade || number === status.FAILED_PRECONDITION) {
     words.push("find out whether the backup exists before trying again");
   } else {
-    words.push(whatToMend(error.code, info, violations));
+    words.push(whatToMend(number, info, violations));
   }
   if (requestId) {
     words.push(`opc-request-id ${requestId}`);
@@ -102,7 +112,7 @@ export function explain(error: ServiceError, sentToken?: string): Failure {
 
   return {
     code,
-    message: error.details,
+    message: said,
     info,
     request,
     violations,
@@ -148,8 +158,8 @@ function milliseconds({ seconds, nanos }: Duration): number {
 }
 
 /** grpc-js hands the details over as they came: a `google.rpc.Status`, encoded, in the trailing metadata. */
-function detailsOf(error: ServiceError): Any[] {
-  const [encoded] = error.metadata.get("grpc-status-details-bin");
+function detailsOf(metadata: Metadata): Any[] {
+  const [encoded] = metadata.get("grpc-status-details-bin");
   return (Buffer.isBuffer(encoded) && unlessBroken(() => fromBinary(StatusSchema, encoded).details)) || [];
 }
 

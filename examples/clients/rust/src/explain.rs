@@ -94,6 +94,10 @@ fn may_be_made(code: Code, details: &ErrorDetails) -> Option<&'static str> {
                 | Code::Internal
                 | Code::ResourceExhausted
                 | Code::DataLoss
+                // What a proxy said in HTTP.
+                | Code::Unauthenticated
+                | Code::PermissionDenied
+                | Code::Unimplemented
         )
         .then_some("no answer of a gateway came, so the backup may have been made"),
     }

@@ -80,8 +80,16 @@ func parse(arguments []string) (options, error) {
 	if err != nil {
 		return o, err
 	}
-	if !(*seconds > 0) {
-		return o, errors.New("--timeout has to be more than 0")
+	if !(*seconds > 0 && *seconds <= 86400) {
+		return o, errors.New("--timeout has to be more than 0, and at most 86400")
+	}
+	flags.Visit(func(given *flag.Flag) {
+		if given.Name == "retry-token" && o.retryToken == "" {
+			err = errors.New("--retry-token is empty: leave it out for a new one")
+		}
+	})
+	if err != nil {
+		return o, err
 	}
 	o.timeout = time.Duration(*seconds * float64(time.Second))
 	if o.serviceConfigFile != "" {

@@ -70,7 +70,11 @@ record Failure(
           Status.Code.UNKNOWN,
           Status.Code.INTERNAL,
           Status.Code.RESOURCE_EXHAUSTED,
-          Status.Code.DATA_LOSS);
+          Status.Code.DATA_LOSS,
+          // What a proxy said in HTTP.
+          Status.Code.UNAUTHENTICATED,
+          Status.Code.PERMISSION_DENIED,
+          Status.Code.UNIMPLEMENTED);
 
   private static final Set<Status.Code> CODES_OF_OPERATORS =
       Set.of(
