@@ -265,10 +265,10 @@ def explained(stage: Stage):
     no_answer, made, nothing = compare.NO_ANSWER, compare.MAY_HAVE_BEEN_MADE, compare.MADE_NOTHING
     repeat, look = "repeat with the retry token {token} in 1000 ms$", "find out whether the backup exists before trying again"
     open_codes = ["UNAVAILABLE", "DEADLINE_EXCEEDED", "UNKNOWN", "INTERNAL", "RESOURCE_EXHAUSTED", "DATA_LOSS"]
-    operators = ["UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED"]
+    # What libraries make of a proxy's HTTP 401, 403 and 404.
+    open_codes += ["UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED"]
     # Name: what the stand-in answers, and what is made of it.
     cases = {code: (error(code), told(no_answer, repeat)) for code in open_codes}
-    cases |= {code: (error(code), told(nothing, "this is for those who run the gateway$", "STOP")) for code in operators}
     cases |= {
         "INVALID_ARGUMENT": (error("INVALID_ARGUMENT"), told(nothing, "mend the cause before repeating$", "STOP")),
         "precondition": (error("FAILED_PRECONDITION"), told(nothing, f"{look}$", "STOP")),
