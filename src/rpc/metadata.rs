@@ -5,6 +5,7 @@ use crate::oci::request_id::RequestId;
 use crate::oci::retry_token::RetryToken;
 use http::HeaderMap;
 use http::HeaderValue;
+use std::time::Duration;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::metadata::MetadataMap;
 
@@ -57,6 +58,12 @@ impl<'a> Only<'a> {
 #[must_use]
 pub fn request_id(headers: &HeaderMap) -> RequestId {
     only(headers, OPC_REQUEST_ID).text().and_then(RequestId::parse).unwrap_or_else(RequestId::generate)
+}
+
+/// How long an answer has the caller's library wait before it tries again, if it may.
+#[must_use]
+pub fn pushback(answer: &HeaderMap) -> Option<Duration> {
+    only(answer, GRPC_RETRY_PUSHBACK_MS).text()?.parse().ok().map(Duration::from_millis)
 }
 
 /// Whether the caller's library repeats the call by itself: nobody here knows what became of the earlier tries.

@@ -75,6 +75,11 @@ async fn received(request: Request, end: Instant) -> Result<Whole, Refusal> {
     Ok(Whole::from_parts(head, Full::new(message)))
 }
 
+/// What the caller itself allows, as it told.
+pub(super) fn told(headers: &HeaderMap) -> Option<Deadline> {
+    timeout(headers).ok().flatten().map(Deadline::after)
+}
+
 /// The header's value is not of gRPC's form.
 struct Malformed;
 

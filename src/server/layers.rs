@@ -3,8 +3,10 @@
 use super::deadline;
 use super::journal::Journal;
 use crate::oci::Seat;
+use crate::oci::deadline::Deadline;
 use crate::oci::request_id::RequestId;
 use crate::rpc::metadata;
+use crate::rpc::metadata::GRPC_RETRY_PUSHBACK_MS;
 use crate::rpc::metadata::OPC_REQUEST_ID;
 use crate::rpc::metadata::OPC_RETRY_TOKEN;
 use crate::rpc::status;
@@ -23,6 +25,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
@@ -67,6 +70,7 @@ where
         let request_id = metadata::request_id(request.headers());
         let retry_token = metadata::told_retry_token(request.headers());
         let is_repeated = metadata::is_repeated(request.headers());
+        let patience = deadline::told(request.headers());
         let mut entry = self.entrance.journal.begin(&request, &request_id, retry_token.as_ref());
         let operation = operation(request.uri().path()).to_owned();
         let mut response = match self.entrance.seat() {
@@ -92,6 +96,11 @@ where
         }
         if is_repeated {
             status::leave_open(response.headers_mut());
+        }
+        // A library would wait, and its caller would hear of a deadline and not of what happened.
+        let left = patience.map(Deadline::left_for_attempts);
+        if metadata::pushback(response.headers()) > left.or(Some(Duration::MAX)) {
+            response.headers_mut().insert(GRPC_RETRY_PUSHBACK_MS, HeaderValue::from_static("-1"));
         }
         let told_id = HeaderValue::from_str(request_id.as_str()).ok();
         for (key, value) in [(OPC_REQUEST_ID, told_id), (OPC_RETRY_TOKEN, retry_token)] {

@@ -3,8 +3,12 @@
 use crate::rig::Rig;
 use crate::rig::Setup;
 use crate::rig::create;
+use crate::rig::hasty;
 use oci_backup_gateway::pb::CreateVolumeBackupRequest;
 use oci_backup_gateway::sandbox::Fault;
+use oci_backup_gateway::transport::breaker;
+use oci_backup_gateway::transport::retry;
+use std::time::Duration;
 use tonic::Code;
 use tonic::Request;
 use tonic::Status;
@@ -57,4 +61,24 @@ async fn without_a_token_of_the_callers_a_repeated_create_is_refused_and_nothing
     guarded.metadata_mut().insert("opc-retry-token", "mine".parse().unwrap());
     rig.caller.clone().create_volume_backup(guarded).await.unwrap();
     assert_eq!(rig.creates().len(), 1);
+}
+
+/// A library would wait for the pushback, and its caller would hear of its deadline and not of what happened.
+#[tokio::test]
+async fn a_library_is_to_repeat_only_what_its_callers_deadline_leaves_time_for() {
+    let breaker = breaker::Config { attempts: 1, ..breaker::Config::default() };
+    let rig = Rig::with(Setup { retry: retry::Config { breaker, ..hasty(1) }, ..Setup::default() }).await;
+    rig.break_next(Fault::status(503, "ServiceUnavailable", "down"));
+    rig.caller.clone().create_volume_backup(create()).await.unwrap_err();
+    for (timeout, may) in [(Some(5), false), (None, true), (Some(55), true)] {
+        let mut request = Request::new(create());
+        timeout.into_iter().for_each(|seconds| request.set_timeout(Duration::from_secs(seconds)));
+        let status = rig.caller.clone().create_volume_backup(request).await.unwrap_err();
+        let details = status.get_error_details();
+        assert_eq!(details.error_info().unwrap().reason, "BREAKER_OPEN");
+        assert!(details.retry_info().unwrap().retry_delay > Some(Duration::from_secs(10)), "{details:?}");
+        let pushback: i64 =
+            status.metadata().get("grpc-retry-pushback-ms").unwrap().to_str().unwrap().parse().unwrap();
+        assert_eq!(pushback > 0, may, "{timeout:?}: {pushback}");
+    }
 }

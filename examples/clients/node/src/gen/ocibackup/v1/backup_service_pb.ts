@@ -48,7 +48,7 @@ export const file_ocibackup_v1_backup_service: GenFile = /*@__PURE__*/
  * - `grpc-retry-pushback-ms`: on every error, for the caller's gRPC library. A
  *   positive value is how long to wait before the same call may be served; -1
  *   means that the library must not repeat the call, because the gateway has
- *   already tried what may be tried.
+ *   already tried what may be tried, or because the caller's deadline comes first.
  *
  * Errors carry details of `google.rpc` in `grpc-status-details-bin`:
  *
