@@ -8,7 +8,7 @@ default:
     @just --list --unsorted
 
 # All that CI checks, in its order.
-ci: fmt lint test unshared docs slim proto manifests deny sandbox observability clients sign-in
+ci: fmt lint test unshared docs slim proto manifests deny sandbox observability clients sign-in cluster
 
 # Is everything formatted? (`cargo fmt` mends it.)
 fmt:
