@@ -50,11 +50,11 @@ pub(super) async fn run(settings: Serve, given: &Given, recorder: Recorder) -> R
         () = signals.next() => {}
         () = server.broken() => {
             // Creates on their way are not to be cut off for that.
-            signals.unless_again(drain(server)).await?;
+            drain(server, &mut signals).await?;
             return Err(Failure::Runtime("a listener has ended by itself".to_owned()));
         }
     }
-    signals.unless_again(drain(server)).await
+    drain(server, &mut signals).await
 }
 
 /// The server's part of the settings.
@@ -92,8 +92,17 @@ pub(super) fn config(listen: &Listen, given: &Given) -> Result<server::Config, F
     })
 }
 
-/// Drains. A hard end is no failure: the operator set its time, and the log has said what was cut.
-pub(super) async fn drain(server: Server) -> Result<ExitCode, Failure> {
-    server.drain().await;
+/// Drains, until another signal says that nobody wants to wait for it. A hard end is no failure otherwise: the operator
+/// set its time, and the log has said what was cut.
+pub(super) async fn drain(server: Server, signals: &mut Signals) -> Result<ExitCode, Failure> {
+    let mut is_asked_again = false;
+    let hurried = async {
+        signals.next().await;
+        is_asked_again = true;
+    };
+    server.drain_unless(hurried).await;
+    if is_asked_again {
+        return Err(Failure::Runtime("asked to end a second time, before the end of the drain".to_owned()));
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,6 @@
 //! What ends a process that serves.
 
 use super::Failure;
-use std::process::ExitCode;
 use tokio::signal::unix::Signal;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
@@ -36,18 +35,5 @@ impl Signals {
             _ = self.hang_up.recv() => "SIGHUP",
         };
         tracing::info!(signal, "asked to end");
-    }
-
-    /// Runs `end` to its own end, unless another signal says that nobody wants to wait for it.
-    pub(super) async fn unless_again(
-        &mut self,
-        end: impl Future<Output = Result<ExitCode, Failure>>,
-    ) -> Result<ExitCode, Failure> {
-        tokio::select! {
-            ended = end => ended,
-            () = self.next() => {
-                Err(Failure::Runtime("asked to end a second time, before the end of the drain".to_owned()))
-            }
-        }
     }
 }

@@ -9,6 +9,7 @@ use crate::telemetry::Exports;
 use crate::telemetry::Propagation;
 use crate::telemetry::Protocol;
 use crate::telemetry::Tls;
+use http::HeaderName;
 use http::Uri;
 use std::path::Path;
 use std::time::Duration;
@@ -161,10 +162,10 @@ const CHECKS: &[(&str, Check)] = &[
     ("OTEL_EXPORTER_OTLP_TRACES_INSECURE", boolean),
     ("OTEL_EXPORTER_OTLP_METRICS_INSECURE", boolean),
     ("OTEL_EXPORTER_OTLP_LOGS_INSECURE", boolean),
-    ("OTEL_EXPORTER_OTLP_HEADERS", pairs),
-    ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", pairs),
-    ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", pairs),
-    ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", pairs),
+    ("OTEL_EXPORTER_OTLP_HEADERS", headers),
+    ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", headers),
+    ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", headers),
+    ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", headers),
     ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", temporality),
     ("OTEL_RESOURCE_ATTRIBUTES", pairs),
     ("OTEL_TRACES_SAMPLER", sampler),
@@ -221,6 +222,32 @@ fn boolean(value: &str) -> Result<(), &'static str> {
 fn pairs(value: &str) -> Result<(), &'static str> {
     let is_pair = |pair: &str| pair.split_once('=').is_some_and(|(key, _)| !key.trim().is_empty());
     value.split(',').all(is_pair).then_some(()).ok_or("name=value is expected, and a comma between several")
+}
+
+/// The libraries leave out what is no header, and the collector refuses everything.
+fn headers(value: &str) -> Result<(), &'static str> {
+    let is_header = |pair: &str| {
+        let (name, value) = pair.split_once('=')?;
+        HeaderName::try_from(name.trim()).ok()?;
+        is_percent_encoded(value.trim()).then_some(())
+    };
+    value
+        .split(',')
+        .all(|pair| is_header(pair).is_some())
+        .then_some(())
+        .ok_or("name=value is expected as HTTP has it, percent-encoded, and a comma between several")
+}
+
+/// Visible ASCII, as it stands or as `%` and two hexadecimal digits.
+fn is_percent_encoded(value: &str) -> bool {
+    let visible = 0x20..0x7f;
+    let mut parts = value.split('%');
+    parts.next().is_some_and(|plain| plain.bytes().all(|byte| visible.contains(&byte)))
+        && parts.all(|part| {
+            let byte = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+            byte.is_some_and(|byte| visible.contains(&byte))
+                && part.bytes().all(|byte| visible.contains(&byte))
+        })
 }
 
 fn temporality(value: &str) -> Result<(), &'static str> {

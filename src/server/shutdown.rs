@@ -4,6 +4,7 @@ use super::Server;
 use super::readiness::State;
 use crate::oci::Mutations;
 use futures_util::future::select_all;
+use std::future;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -30,7 +31,12 @@ pub enum Drained {
 impl Server {
     /// Ends the server: NOT_SERVING first, then no new connections and GOAWAY on the old ones, then the
     /// drain timeout for calls and mutations in flight, then the hard end.
-    pub async fn drain(mut self) -> Drained {
+    pub async fn drain(self) -> Drained {
+        self.drain_unless(future::pending()).await
+    }
+
+    /// The same, with the hard end as soon as it is `hurried`.
+    pub async fn drain_unless(mut self, hurried: impl Future<Output = ()>) -> Drained {
         tracing::info!(timeout = ?self.drain_timeout, mutations = self.mutations.len(), "draining");
         let end = Instant::now() + self.drain_timeout;
         self.readiness.set(State::Draining).await;
@@ -49,13 +55,15 @@ impl Server {
             // A call that was on its way when the GOAWAY was.
             idle(calls, mutations).await;
         };
-        let drained = match tokio::time::timeout_at(end, finished).await {
-            Ok(()) => Drained::Whole,
-            Err(_elapsed) => {
-                self.cut_off().await;
-                Drained::Cut
-            }
+        let cut = tokio::select! {
+            () = finished => None,
+            () = tokio::time::sleep_until(end) => Some("the drain timeout has passed"),
+            () = hurried => Some("nobody wants to wait for the end of the drain"),
         };
+        let drained = if cut.is_none() { Drained::Whole } else { Drained::Cut };
+        if let Some(why) = cut {
+            self.cut_off(why).await;
+        }
         self.cut_connections.cancel();
         if !self.grpc.is_finished() {
             let _ = tokio::time::timeout(LAST_WORDS, &mut self.grpc).await;
@@ -67,9 +75,9 @@ impl Server {
     }
 
     /// Cuts off what is left, and has its callers told what is known.
-    async fn cut_off(&mut self) {
+    async fn cut_off(&mut self, why: &str) {
         let (calls, mutations) = (self.calls.len(), self.mutations.len());
-        tracing::warn!(calls, mutations, "the drain timeout has passed: what was left is cut off");
+        tracing::warn!(calls, mutations, "{why}: what was left is cut off");
         self.mutations.cut();
         let told = async {
             idle(&self.calls, &self.mutations).await;

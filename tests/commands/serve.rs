@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tonic::Response;
 use tonic::Status;
 use tonic::transport::Channel;
+use tonic_types::StatusExt;
 
 /// A create through a gateway, on a connection of its own.
 pub(crate) async fn create(
@@ -107,7 +108,7 @@ async fn a_signal_lets_a_create_in_flight_finish() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_signal_ends_at_once() {
+async fn a_second_signal_ends_at_once_and_callers_are_told() {
     let upstream = Upstream::start().await;
     let stall = Fault::stall(StallPoint::BeforeCommit, Duration::from_secs(8));
     upstream.sandbox.inject(FaultRule::new(stall).method("POST")).unwrap();
@@ -127,7 +128,15 @@ async fn a_second_signal_ends_at_once() {
             .stderr
             .contains("\noci-backup-gateway: asked to end a second time, before the end of the drain\n")
     );
-    assert!(caller.await.unwrap().is_err());
+    let told = caller.await.unwrap().unwrap_err();
+    let details = told.get_error_details();
+    let info = details.error_info().unwrap();
+    assert_eq!(
+        (info.reason.as_str(), info.metadata["outcome"].as_str()),
+        ("DRAINING", "UNKNOWN"),
+        "{told:?}"
+    );
+    assert!(!ended.stderr.contains("the caller left"), "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

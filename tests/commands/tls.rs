@@ -126,6 +126,10 @@ async fn probes_ask_the_health_listener_and_callers_need_a_certificate() {
     }
     let plaintext = program("healthcheck").arg(gateway.to_string()).run();
     assert!(plaintext.refusal(1).starts_with(&gateway.to_string()), "{plaintext:?}");
+    assert_eq!(
+        serve.logged("TLS handshakes came to nothing; this is the last one")["error"],
+        "the caller spoke plaintext"
+    );
     let request = pb::CreateVolumeBackupRequest {
         volume_id: "ocid1.volume.oc1.iad.one".to_owned(),
         ..pb::CreateVolumeBackupRequest::default()

@@ -66,20 +66,20 @@ pub(super) async fn run(settings: config::Sandbox, given: &Given) -> Result<Exit
     say("\nMaking a backup of a boot volume and of a volume ...\n");
     let shown = tokio::select! {
         made = demonstration::run(server.address(), &client) => made.map(|table| say(&table)),
-        () = signals.next() => return signals.unless_again(end(server, sandbox)).await,
+        () = signals.next() => return end(server, sandbox, &mut signals).await,
     };
     if shown.is_ok() && !settings.once {
         say(&paste::lines(server.address()));
         signals.next().await;
     }
-    let ended = signals.unless_again(end(server, sandbox)).await;
+    let ended = end(server, sandbox, &mut signals).await;
     shown.map_err(Failure::Runtime)?;
     ended
 }
 
 /// The gateway first: it still calls the OCI while it drains.
-async fn end(server: Server, sandbox: Sandbox) -> Result<ExitCode, Failure> {
-    let drained = serve::drain(server).await;
+async fn end(server: Server, sandbox: Sandbox, signals: &mut Signals) -> Result<ExitCode, Failure> {
+    let drained = serve::drain(server, signals).await;
     sandbox.stop().await;
     drained
 }

@@ -28,6 +28,7 @@ use std::time::Duration;
 use std::time::SystemTime;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio_rustls::rustls;
 use tokio_rustls::server::TlsStream;
 
 /// How long a handshake may take.
@@ -152,6 +153,8 @@ impl Tls {
         self.0.handshake_failures.fetch_add(1, Ordering::Relaxed);
         let due = self.0.told.lock().unwrap_or_else(PoisonError::into_inner).due();
         if let Some(times) = due {
+            let error =
+                if is_plaintext(error) { &"the caller spoke plaintext" as &dyn fmt::Display } else { error };
             tracing::warn!(times, %peer, %error, "TLS handshakes came to nothing; this is the last one");
         }
     }
@@ -163,6 +166,12 @@ impl Tls {
             handshake_failures: self.0.handshake_failures.load(Ordering::Relaxed),
         }
     }
+}
+
+fn is_plaintext(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    let other = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+    error.is_some_and(|error| *error == other)
 }
 
 impl fmt::Debug for Tls {
