@@ -2,7 +2,7 @@
 // examples/clients/go, which has the service configuration that callers are given.
 //
 //	client call    -target T -method M -json '{…}'             one call; prints the answer
-//	client load    -target T -rate R -for D -prefix P          calls until D has passed or SIGTERM; prints a summary
+//	client load    -target T -rate R -for D -prefix P [-anew]  calls until D has passed or SIGTERM; prints a summary
 //	client spread  -target T -calls N                          calls N times; prints how many each pod served
 //	client ledger  -url U -prefix P                            what the sandbox has under the tokens of a load
 //	client shown   -host H                                     the certificates that all addresses of a host show
@@ -34,6 +34,7 @@ import (
 
 	"github.com/oci-backup-gateway/oci-backup-gateway/examples/clients/go/backup"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -87,6 +88,12 @@ func (d *dialling) flags(set *flag.FlagSet) {
 // As the example does it that callers copy.
 func (d *dialling) dial() (*grpc.ClientConn, error) {
 	return backup.Dial(backup.Gateway{Target: d.target, CAFile: d.ca, CertFile: d.cert, KeyFile: d.key})
+}
+
+// As somebody does it who has read nothing: a call that fails has failed.
+func (d *dialling) dialBare() (*grpc.ClientConn, error) {
+	return grpc.NewClient(d.target,
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableServiceConfig(), grpc.WithDisableRetry())
 }
 
 // The request and answer of a method, by the contract.
@@ -158,9 +165,23 @@ func load(arguments []string) error {
 	rate := set.Float64("rate", 20, "calls a second")
 	long := set.Duration("for", time.Minute, "how long")
 	prefix := set.String("prefix", "load", "of the retry tokens")
+	anew := set.Bool("anew", false, "each call on a connection of its own, in plaintext, without the service configuration")
 	set.Parse(arguments)
 	connection, err := way.dial()
 	if err != nil {
+		return err
+	}
+	one := func(method, text string) error {
+		if !*anew {
+			_, err := invoke(connection, method, text, 30*time.Second)
+			return err
+		}
+		own, err := way.dialBare()
+		if err != nil {
+			return err
+		}
+		defer own.Close()
+		_, err = invoke(own, method, text, 30*time.Second)
 		return err
 	}
 	ended := make(chan os.Signal, 1)
@@ -185,7 +206,7 @@ loop:
 			defer calls.Done()
 			began := time.Now()
 			method, text := nth(*prefix, n)
-			_, err := invoke(connection, method, text, 30*time.Second)
+			err := one(method, text)
 			took := time.Since(began)
 			guard.Lock()
 			defer guard.Unlock()
