@@ -134,14 +134,7 @@ impl Readiness {
         let mut standing = client.standing();
         let mut shown: Option<Arc<Credentials>> = None;
         loop {
-            let held = match credentials.provide().await {
-                Ok(held) => held,
-                Err(error) => {
-                    self.set(State::Loading { said: Some(told(&error)) }).await;
-                    tokio::time::sleep(LOAD_AGAIN).await;
-                    continue;
-                }
-            };
+            let held = self.loaded(&*credentials).await;
             let is_new = shown.as_ref().is_none_or(|shown| !Arc::ptr_eq(shown, &held));
             // What OCI said of the one before says nothing of this one.
             if is_new {
@@ -150,11 +143,7 @@ impl Readiness {
             // Whoever is rolled out with a credential that OCI does not know must not take the place of those that work.
             let is_unknown = *standing.borrow() == Standing::Unknown;
             if let Some(time) = first_look.filter(|_time| is_unknown) {
-                // Who serves already goes on: most new credentials are as good as the old.
-                if self.state() != State::Ready {
-                    self.set(State::Asking).await;
-                }
-                let asked = probe(&client, &held, time).await;
+                let asked = self.look(&client, &held, time).await;
                 // Not again and again, and a refusal has its own line.
                 if let (true, Err(error), Standing::Unknown) = (is_new, asked, *standing.borrow()) {
                     let cause = error.cause.describe();
@@ -179,6 +168,33 @@ impl Readiness {
                 return;
             }
         }
+    }
+
+    /// The credential, when there is one.
+    async fn loaded(&self, credentials: &dyn ProvideCredentials) -> Arc<Credentials> {
+        loop {
+            match credentials.provide().await {
+                Ok(held) => return held,
+                Err(error) => {
+                    self.set(State::Loading { said: Some(told(&error)) }).await;
+                    tokio::time::sleep(LOAD_AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// Asks OCI about a credential of which it has said nothing. Who serves already goes on: most new credentials are as
+    /// good as the old.
+    async fn look(
+        &self,
+        client: &oci::Client,
+        held: &Credentials,
+        within: Duration,
+    ) -> Result<(), oci::Error> {
+        if self.state() != State::Ready {
+            self.set(State::Asking).await;
+        }
+        probe(client, held, within).await
     }
 }
 
