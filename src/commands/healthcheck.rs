@@ -32,7 +32,13 @@ async fn ask(address: SocketAddr) -> Result<ServingStatus, String> {
     let channel = endpoint.connect().await.map_err(|error| deepest(&error))?;
     let request = HealthCheckRequest { service: String::new() };
     let answer = HealthClient::new(channel).check(request).await;
-    answer.map(|answer| answer.into_inner().status()).map_err(|status| status.message().to_owned())
+    answer.map(|answer| answer.into_inner().status()).map_err(|status| {
+        match std::error::Error::source(&status) {
+            None => status.message().to_owned(),
+            // Whatever broke the connection said nothing of gRPC's.
+            Some(_broken) => format!("{}; where callers speak TLS, ask --health-listen", status.message()),
+        }
+    })
 }
 
 /// What listens on all addresses is asked on loopback.

@@ -12,6 +12,7 @@ use crate::oci;
 use crate::server;
 use crate::server::Reflection;
 use crate::server::Server;
+use crate::server::StartError;
 use crate::server::deadline;
 use crate::telemetry::Recorder;
 use crate::transport::retry;
@@ -45,7 +46,7 @@ pub(super) async fn run(settings: Serve, given: &Given, recorder: Recorder) -> R
     drop(oci.first);
     let mut server = Server::start(config, oci.client, oci.credentials, oci.mutations)
         .await
-        .map_err(|error| Failure::Runtime(error.to_string()))?;
+        .map_err(|error| unstarted(error, given))?;
     tokio::select! {
         () = signals.next() => {}
         () = server.broken() => {
@@ -55,6 +56,22 @@ pub(super) async fn run(settings: Serve, given: &Given, recorder: Recorder) -> R
         }
     }
     drain(server, &mut signals).await
+}
+
+/// Why it does not serve; a listener by the name that its address was given by.
+pub(super) fn unstarted(mut error: StartError, given: &Given) -> Failure {
+    if let StartError::Listen { setting, .. } = &mut error {
+        *setting = given.name(setting, listener_variable(setting));
+    }
+    Failure::Runtime(error.to_string())
+}
+
+fn listener_variable(flag: &str) -> &'static str {
+    match flag {
+        "--admin-listen" => "GATEWAY_ADMIN_LISTEN",
+        "--health-listen" => "GATEWAY_HEALTH_LISTEN",
+        _ => "GATEWAY_LISTEN",
+    }
 }
 
 /// The server's part of the settings.

@@ -11,6 +11,12 @@ use crate::telemetry::Protocol;
 use crate::telemetry::Tls;
 use http::HeaderName;
 use http::Uri;
+use rustls::InconsistentKeys;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::sign::CertifiedKey;
 use std::path::Path;
 use std::time::Duration;
 
@@ -101,26 +107,79 @@ fn propagation() -> Result<(Propagation, Vec<String>), Problem> {
 }
 
 fn tls(signal: &str) -> Result<Tls, Problem> {
-    let (_name, authorities) = pem(signal, "CERTIFICATE")?;
-    let (certificate_name, certificate) = pem(signal, "CLIENT_CERTIFICATE")?;
-    let (key_name, key) = pem(signal, "CLIENT_KEY")?;
-    let identity = match (certificate, key) {
-        (Some(certificate), Some(key)) => Some((certificate, key)),
+    let authorities = Pem::read(signal, "CERTIFICATE")?;
+    if let Some(authorities) = &authorities {
+        authorities.trusted()?;
+    }
+    let identity = match (Pem::read(signal, "CLIENT_CERTIFICATE")?, Pem::read(signal, "CLIENT_KEY")?) {
+        (Some(certificate), Some(key)) => {
+            key.belongs_to(&certificate)?;
+            Some((certificate.text, key.text))
+        }
         (None, None) => None,
         (Some(_), None) | (None, Some(_)) => {
-            return Err(Problem(format!("{certificate_name} and {key_name} go together")));
+            let [certificate, key] =
+                ["CLIENT_CERTIFICATE", "CLIENT_KEY"].map(|what| Ok(setting(signal, what)?.0));
+            return Err(Problem(format!("{} and {} go together", certificate?, key?)));
         }
     };
-    Ok(Tls { authorities, identity })
+    Ok(Tls { authorities: authorities.map(|authorities| authorities.text), identity })
 }
 
-fn pem(signal: &str, what: &str) -> Result<(String, Option<Vec<u8>>), Problem> {
-    let (name, path) = setting(signal, what)?;
-    let Some(path) = path else { return Ok((name, None)) };
-    let problem = |problem: &dyn std::fmt::Display| Problem::with(&name, format_args!("{path}: {problem}"));
-    let pem = file::read(Path::new(&path)).map_err(|error| problem(&error))?;
-    let is_pem = pem.windows(11).any(|word| word == b"-----BEGIN ");
-    if is_pem { Ok((name, Some(pem))) } else { Err(problem(&"PEM is expected")) }
+/// A file in PEM, by the variable that names it. The libraries that use it say neither which it was nor what is wrong.
+struct Pem {
+    name: String,
+    path: String,
+    text: Vec<u8>,
+}
+
+impl Pem {
+    fn read(signal: &str, what: &str) -> Result<Option<Self>, Problem> {
+        let (name, path) = setting(signal, what)?;
+        let Some(path) = path else { return Ok(None) };
+        let text = file::read(Path::new(&path));
+        let text = text.map_err(|error| Problem::with(&name, format_args!("{path}: {error}")))?;
+        Ok(Some(Self { name, path, text }))
+    }
+
+    fn problem(&self, problem: impl std::fmt::Display) -> Problem {
+        Problem::with(&self.name, format_args!("{}: {problem}", self.path))
+    }
+
+    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, Problem> {
+        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.text).collect();
+        match found {
+            Ok(found) if !found.is_empty() => Ok(found),
+            Ok(_none) => Err(self.problem("a certificate in PEM is expected")),
+            Err(_damaged) => Err(self.problem("is damaged PEM; copy the file again")),
+        }
+    }
+
+    fn trusted(&self) -> Result<(), Problem> {
+        let mut roots = RootCertStore::empty();
+        for (before, certificate) in self.certificates()?.into_iter().enumerate() {
+            let number = before + 1;
+            let unusable = |_error| self.problem(format_args!("its certificate number {number} is none"));
+            roots.add(certificate).map_err(unusable)?;
+        }
+        Ok(())
+    }
+
+    fn belongs_to(&self, certificate: &Self) -> Result<(), Problem> {
+        let no_key = |_error| self.problem("a private key in PEM, without a passphrase, is expected");
+        let key = PrivateKeyDer::from_pem_slice(&self.text).map_err(no_key)?;
+        let unusable = |_error| self.problem("holds a key that cannot be used");
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let key = provider.key_provider.load_private_key(key).map_err(unusable)?;
+        let pair = CertifiedKey::new(certificate.certificates()?, key);
+        match pair.keys_match() {
+            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(()),
+            Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+                Err(self.problem(format_args!("is not the key of the certificate in {}", certificate.path)))
+            }
+            Err(_malformed) => Err(certificate.problem("its first certificate is none")),
+        }
+    }
 }
 
 fn switch(name: &str) -> Result<bool, Problem> {

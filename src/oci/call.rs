@@ -17,7 +17,8 @@ use crate::credentials::ProvideCredentials;
 use crate::ocid::Ocid;
 use crate::region::Regions;
 use crate::signature;
-use crate::telemetry::EndedRequest;
+use crate::telemetry::Attempt;
+use crate::telemetry::Planned;
 use crate::telemetry::Recorder;
 use crate::telemetry::Server;
 use crate::telemetry::Trace;
@@ -30,9 +31,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
-use http::Method;
 use http::StatusCode;
-use http::Uri;
 use http::header;
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -46,6 +45,8 @@ const OPC_WORK_REQUEST_ID: HeaderName = HeaderName::from_static("opc-work-reques
 const OPC_CLIENT_INFO: HeaderName = HeaderName::from_static("opc-client-info");
 /// Says that the client repeats requests by itself, as OCI's SDKs do when a retry policy is in force.
 const OPC_CLIENT_RETRIES: HeaderName = HeaderName::from_static("opc-client-retries");
+/// Whoever has a credential has found out where it is good.
+const NOWHERE: Cause = Cause::Internal("nobody knows where OCI is");
 const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Everything an attempt needs from outside itself.
@@ -99,15 +100,7 @@ pub(super) struct Signed {
     http: http::Request<Bytes>,
     signed_at: SystemTime,
     credentials: Arc<Credentials>,
-    trace: Trace,
-}
-
-/// A request that was sent, for the recorder.
-struct Sent<'a> {
-    method: &'a Method,
-    url: Uri,
-    took: Duration,
-    trace: &'a Trace,
+    attempt: Attempt,
 }
 
 impl Caller {
@@ -121,27 +114,38 @@ impl Caller {
 
     /// The first half of an attempt, before anything is sent: with a fresh date and signature, but the same bytes,
     /// retry token and request id as every other attempt of the call.
-    pub(super) async fn prepare(
+    pub(super) async fn prepare<O: Operation>(
         self: &Arc<Self>,
         request: &Request,
         request_id: &RequestId,
-        trace: Trace,
+        call: &Trace,
+        before: u32,
     ) -> Result<Signed, Failure> {
         let credentials = self.credentials.provide().await.map_err(Cause::Credentials)?;
+        let attempt = self.begin::<O>(request, call, before)?;
         let (this, unsigned, id) = (Arc::clone(self), request.clone(), request_id.clone());
         let (signer, asked) = (Arc::clone(&credentials), Instant::now());
-        let attempt = trace.clone();
+        let trace = attempt.trace().clone();
         let sign = move || {
             let (signed_at, began) = (this.clock.now(), Instant::now());
             let mut signed = this.sign(&unsigned, &id, signer.identity(), signed_at)?;
-            this.recorder.signature(began - asked, began.elapsed(), &attempt);
+            this.recorder.signature(began - asked, began.elapsed(), &trace);
             // Not signed: OCI signs a list of headers that has none of these.
-            signed.headers_mut().extend(attempt.headers());
+            signed.headers_mut().extend(trace.headers());
             Ok((signed, signed_at))
         };
         let signed: Option<Result<_, Cause>> = self.signers.run(sign).await;
         let (http, signed_at) = signed.ok_or(Cause::Internal("signing ended before its time"))??;
-        Ok(Signed { http, signed_at, credentials, trace })
+        Ok(Signed { http, signed_at, credentials, attempt })
+    }
+
+    /// For the recorder: there is something to be asked with, and so somebody to ask.
+    fn begin<O: Operation>(&self, request: &Request, call: &Trace, before: u32) -> Result<Attempt, Cause> {
+        let endpoint = self.place.endpoint().ok_or(NOWHERE)?;
+        let server = self.server.get_or_init(|| Server::new(endpoint.host(), endpoint.port()));
+        let url = || endpoint.uri(&endpoint.target(&request.target)).ok().map(|url| url.to_string());
+        let method = request.method.as_str();
+        Ok(self.recorder.attempt(call, Planned { operation: O::NAME, method, server, url: &url, before }))
     }
 
     /// The second half, within `timeout`: sends, and classifies the answer.
@@ -153,16 +157,13 @@ impl Caller {
         signed: Signed,
         timeout: Duration,
     ) -> Result<Answer<O::Output>, Failure> {
-        let Signed { http, signed_at, credentials, trace } = signed;
+        let Signed { http, signed_at, credentials, mut attempt } = signed;
         let limits = Limits { timeout: timeout.min(self.attempt_timeout), max_body: request.max_answer };
-        let (began, url) = (Instant::now(), http.uri().clone());
-        let answer = self.http.send(http, limits).await;
-        let took = began.elapsed();
-        let (head, body) = match answer {
+        attempt.send();
+        let (head, body) = match self.http.send(http, limits).await {
             Ok(answer) => answer.into_parts(),
             Err(error) => {
-                let sent = Sent { method: &request.method, url, took, trace: &trace };
-                self.record::<O>(&sent, None, Some(error.kind.as_str()));
+                attempt.end(None, Some(error.kind.as_str()));
                 return Err(Cause::Transport(error).into());
             }
         };
@@ -171,8 +172,7 @@ impl Caller {
         }
         let classified = self.classify(operation, head.status, &head.headers, body);
         let unusable = matches!(classified, Err(Cause::Decode(_))).then_some("unusable_answer");
-        let sent = Sent { method: &request.method, url, took, trace: &trace };
-        self.record::<O>(&sent, Some(head.status), unusable);
+        attempt.end(Some(head.status.as_u16()), unusable);
         let cause = match classified {
             Ok(value) => {
                 return Ok(Answer {
@@ -192,23 +192,6 @@ impl Caller {
         Err(Failure { failed, opc_request_id: answered_id(&head.headers), cause: Arc::new(cause), refused })
     }
 
-    fn record<O: Operation>(&self, sent: &Sent<'_>, status: Option<StatusCode>, error: Option<&'static str>) {
-        // What was sent was sent somewhere.
-        let Some(endpoint) = self.place.endpoint() else { return };
-        let server = self.server.get_or_init(|| Server::new(endpoint.host(), endpoint.port()));
-        let Sent { method, url, took, trace } = sent;
-        self.recorder.request(EndedRequest {
-            operation: O::NAME,
-            method: method.as_str(),
-            server,
-            status: status.map(|status| status.as_u16()),
-            error,
-            took: *took,
-            trace,
-            url,
-        });
-    }
-
     /// Whether there is another credential, now that OCI refused this one and the clock was not the reason.
     pub(super) async fn renew(&self, refused: &Arc<Credentials>) -> bool {
         let renewed = tokio::time::timeout(self.attempt_timeout, self.credentials.renew(refused)).await;
@@ -222,8 +205,7 @@ impl Caller {
         identity: signature::Identity<'_>,
         now: SystemTime,
     ) -> Result<http::Request<Bytes>, Cause> {
-        // Whoever has a credential has found out where it is good.
-        let endpoint = self.place.endpoint().ok_or(Cause::Internal("nobody knows where OCI is"))?;
+        let endpoint = self.place.endpoint().ok_or(NOWHERE)?;
         let target = endpoint.target(&request.target);
         let signed = signature::sign(
             &signature::Request {

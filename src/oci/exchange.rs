@@ -452,9 +452,7 @@ impl<O: Operation> retry::Exchange for Exchange<O> {
         let caller = &self.client.caller;
         let (request, id) = (&self.request, &self.call.request_id);
         let before = self.progress().attempts;
-        let method = self.request.method.as_str();
-        let trace = caller.recorder.attempt(&self.call.trace, O::NAME, method, before);
-        let mut result = match caller.prepare(request, id, trace).await {
+        let mut result = match caller.prepare::<O>(request, id, &self.call.trace, before).await {
             Ok(signed) if self.depart() => {
                 caller.send(&self.operation, request, id, signed, self.timeout).await
             }

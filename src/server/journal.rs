@@ -1,5 +1,6 @@
-//! What is known of a call when it ends: one record for the metrics, and one line of the log, written when its answer is on its way already. To put a line together takes as long as
-//! all that a call is checked for, and the lines of a busy moment take less time together.
+//! What is known of a call when it ends: one record for the metrics, and one line of the log, written when its answer is on
+//! its way already. To put a line together takes as long as all that a call is checked for, and the lines of a busy moment
+//! take less time together.
 
 use super::layers::Request;
 use super::layers::Response;

@@ -156,13 +156,16 @@ impl Server {
             Services::all(client.clone(), config.deadlines, entrance, health.clone(), config.reflection)?;
         let (stop_accepting, cut_connections) = (CancellationToken::new(), CancellationToken::new());
         let doors = Doors { config: &config, cut: &cut_connections };
-        let grpc = tokio::spawn(doors.serve(listener, config.tls.clone(), services, stop_accepting.clone()));
+        let stop = stop_accepting.clone();
+        let grpc = doors.serve(listener, config.max_connections, config.tls.clone(), services, stop);
+        let grpc = tokio::spawn(grpc);
         let admin = admin::serve(admin_listener, readiness.clone(), recorder, cut_connections.clone());
         let mut beside = vec![tokio::spawn(admin), tokio::spawn(journal.clone().keep())];
         beside.extend(health_listener.map(|(listener, _address)| {
             // To the end, so that it says that the process is on its way out.
             let services = Services::beside(health);
-            tokio::spawn(doors.serve(listener, None, services, cut_connections.clone()))
+            let stop = cut_connections.clone();
+            tokio::spawn(doors.serve(listener, HEALTH_CONNECTIONS, None, services, stop))
         }));
         let mut background =
             vec![tokio::spawn(readiness.clone().follow(client, credentials, config.first_look))];
@@ -210,6 +213,9 @@ impl Server {
 /// After the longest deadline of those that were there when a connection was asked to go, its last calls have ended.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// More than any node's probes need; callers have none of them.
+const HEALTH_CONNECTIONS: usize = 64;
+
 /// What all listeners for gRPC have in common.
 struct Doors<'a> {
     config: &'a Config,
@@ -220,13 +226,14 @@ impl Doors<'_> {
     fn serve(
         &self,
         listener: TcpListener,
+        connections: usize,
         tls: Option<Tls>,
         services: Services,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + use<> {
-        let Config { max_connections, first_bytes_timeout, max_connection_age, deadlines, .. } = *self.config;
+        let Config { first_bytes_timeout, max_connection_age, deadlines, .. } = *self.config;
         let patience = Patience::of_http2(first_bytes_timeout);
-        let terms = accept::Terms { connections: max_connections, patience };
+        let terms = accept::Terms { connections, patience };
         let incoming = Incoming::new(listener, terms, self.cut.clone());
         let farewell = deadlines.max + GRACE;
         serving::serve(incoming, serving::Terms { services, tls, age: max_connection_age, farewell, stop })

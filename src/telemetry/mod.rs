@@ -2,6 +2,7 @@
 //!
 //! It never decides anything, and nothing below it may log a key, a passphrase, a token or a signature.
 
+mod attempt;
 mod export;
 mod filter;
 mod forward;
@@ -11,6 +12,9 @@ mod recorder;
 mod stderr;
 mod trace;
 
+pub use attempt::Attempt;
+pub use attempt::Planned;
+pub use attempt::Server;
 pub use export::Export;
 pub use export::Exporting;
 pub use export::Exports;
@@ -21,10 +25,8 @@ pub use filter::InvalidFilter;
 pub use panics::note_panic;
 pub use panics::panics;
 pub use recorder::EndedCall;
-pub use recorder::EndedRequest;
 pub use recorder::Failure;
 pub use recorder::Recorder;
-pub use recorder::Server;
 pub use recorder::Unrecordable;
 pub use stderr::Log;
 pub use stderr::dropped_lines;

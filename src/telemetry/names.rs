@@ -1,5 +1,6 @@
 //! Every name of a metric and of an attribute, in one place. Where the semantic conventions have a name
-//! (opentelemetry.io/docs/specs/semconv, version 1.42), it is theirs; the gateway's own begin with `gateway.`.
+//! (opentelemetry.io/docs/specs/semconv, version 1.42), it is theirs; the gateway's own begin with `gateway.`,
+//! but for the short labels of its own metrics.
 //!
 //! Prometheus sees dots as underscores, the unit as a suffix and `_total` behind counters:
 //! `rpc.server.call.duration` in `s` is `rpc_server_call_duration_seconds`.

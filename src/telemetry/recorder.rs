@@ -1,13 +1,13 @@
 //! What calls are recorded by. Every instrument is made once; a record costs a look into a small table.
 
+use super::attempt::Attempt;
+use super::attempt::Planned;
 use super::names;
 use super::names::Metric;
 use super::trace::Trace;
 use super::trace::Tracing;
 use http::HeaderMap;
-use http::Uri;
 use opentelemetry::KeyValue;
-use opentelemetry::Value;
 use opentelemetry::metrics::Counter;
 use opentelemetry::metrics::Histogram;
 use opentelemetry::metrics::Meter;
@@ -16,7 +16,6 @@ use opentelemetry_sdk::metrics::MeterProviderBuilder;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::Registry;
 use prometheus::TextEncoder;
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,42 +90,6 @@ impl Failure {
     }
 }
 
-/// A request to OCI that has ended.
-#[derive(Debug, Clone, Copy)]
-pub struct EndedRequest<'a> {
-    /// The operation, by its RPC's name.
-    pub operation: &'static str,
-    /// GET, POST, …
-    pub method: &'a str,
-    /// Who was asked.
-    pub server: &'a Server,
-    /// What was answered.
-    pub status: Option<u16>,
-    /// Why it was no answer that can be used, if the status does not say that.
-    pub error: Option<&'static str>,
-    /// From the first byte to the last of the answer.
-    pub took: Duration,
-    /// The attempt in the call's trace.
-    pub trace: &'a Trace,
-    /// The whole URL.
-    pub url: &'a Uri,
-}
-
-/// Where requests go.
-#[derive(Debug, Clone)]
-pub struct Server {
-    host: Arc<str>,
-    port: u16,
-}
-
-impl Server {
-    /// A host by its name or address, and a port.
-    #[must_use]
-    pub fn new(host: &str, port: u16) -> Self {
-        Self { host: host.into(), port }
-    }
-}
-
 impl Recorder {
     /// One whose figures can be scraped, and that makes no spans.
     pub fn new() -> Result<Self, Unrecordable> {
@@ -189,20 +152,10 @@ impl Recorder {
         self.0.tracing.call(method, headers)
     }
 
-    /// An attempt of the call begins; so many were made before.
+    /// An attempt of the call begins.
     #[must_use]
-    pub fn attempt(&self, call: &Trace, operation: &'static str, method: &str, before: u32) -> Trace {
-        let method = known_method(method);
-        self.0.tracing.attempt(call, method, || {
-            let attributes = [
-                KeyValue::new(names::OPERATION, operation),
-                KeyValue::new(names::HTTP_REQUEST_METHOD, method),
-            ];
-            // The conventions leave it out for the first one.
-            let before =
-                (before > 0).then(|| KeyValue::new(names::HTTP_REQUEST_RESEND_COUNT, i64::from(before)));
-            attributes.into_iter().chain(before).collect()
-        })
+    pub fn attempt(&self, call: &Trace, planned: Planned<'_>) -> Attempt {
+        Attempt::new(self, call, planned)
     }
 
     /// What may fail calls. All of it is 0 from now on, so that the first failure is seen as one.
@@ -240,33 +193,12 @@ impl Recorder {
     }
 
     /// A request to OCI has ended.
-    pub fn request(&self, request: EndedRequest<'_>) {
-        let EndedRequest { operation, method, server, status, error, took, trace, url } = request;
-        let error = match (error, status) {
-            (Some(error), _) => Some(Value::from(error)),
-            // The conventions' word for an error status is the status.
-            (None, Some(status @ 300..)) => Some(Value::from(status.to_string())),
-            (None, _) => None,
-        };
-        let status = status.map(|status| KeyValue::new(names::HTTP_RESPONSE_STATUS_CODE, i64::from(status)));
-        let error = error.map(|error| KeyValue::new(names::ERROR_TYPE, error));
-        let attributes: Vec<KeyValue> = [
-            KeyValue::new(names::OPERATION, operation),
-            KeyValue::new(names::HTTP_REQUEST_METHOD, known_method(method)),
-            KeyValue::new(names::SERVER_ADDRESS, Arc::clone(&server.host)),
-            KeyValue::new(names::SERVER_PORT, i64::from(server.port)),
-        ]
-        .into_iter()
-        .chain(status)
-        .chain(error)
-        .collect();
-        self.0.requests.record(took.as_secs_f64(), &attributes);
-        if trace.is_recorded() {
-            let url = KeyValue::new(names::URL_FULL, url.to_string());
-            let error = attributes.iter().find(|attribute| attribute.key.as_str() == names::ERROR_TYPE);
-            let error = error.map(|error| Cow::Owned(error.value.to_string()));
-            trace.end(attributes.into_iter().chain([url]), error);
-        }
+    pub(super) fn request(&self, took: Duration, attributes: &[KeyValue]) {
+        self.0.requests.record(took.as_secs_f64(), attributes);
+    }
+
+    pub(super) fn tracing(&self) -> &Tracing {
+        &self.0.tracing
     }
 
     /// A call's attempts are over.
@@ -374,8 +306,4 @@ fn seconds(meter: &Meter, metric: Metric, boundaries: &[f64]) -> Histogram<f64> 
 fn count(meter: &Meter, metric: Metric, boundaries: &[f64]) -> Histogram<u64> {
     let histogram = meter.u64_histogram(metric.name).with_unit(metric.unit).with_description(metric.help);
     histogram.with_boundaries(boundaries.to_vec()).build()
-}
-
-fn known_method(method: &str) -> &'static str {
-    ["GET", "POST", "PUT", "DELETE"].into_iter().find(|known| *known == method).unwrap_or(names::OTHER)
 }

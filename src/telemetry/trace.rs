@@ -72,7 +72,7 @@ impl Tracing {
             Propagation::None => None,
         };
         let Some(tracer) = &self.tracer else { return Trace { context: caller, propagation } };
-        let span = tracer.span_builder(method.unwrap_or(names::OTHER)).with_kind(SpanKind::Server);
+        let span = tracer.span_builder(method.unwrap_or(names::GRPC)).with_kind(SpanKind::Server);
         let span = span.with_attributes([
             KeyValue::new(names::RPC_SYSTEM_NAME, names::GRPC),
             KeyValue::new(names::RPC_METHOD, method.unwrap_or(names::OTHER)),

@@ -8,10 +8,15 @@ use crate::network;
 use crate::process::Program;
 use crate::process::program;
 use crate::serve::channel;
+use crate::serve::create;
+use crate::serve::in_flight;
 use crate::upstream::Upstream;
 use crate::upstream::any_port;
 use oci_backup_gateway::pb;
 use oci_backup_gateway::pb::backup_service_client::BackupServiceClient;
+use oci_backup_gateway::sandbox::Fault;
+use oci_backup_gateway::sandbox::FaultRule;
+use oci_backup_gateway::sandbox::StallPoint;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -426,10 +431,31 @@ async fn the_span_of_a_call_says_whom_its_caller_meant_and_where_it_came_from() 
         assert_eq!(peer, from.join(":"));
     }
     assert!(!spans[0].attributes.contains_key("rpc.method_original"), "{spans:?}");
-    assert_eq!((spans[1].name.as_str(), attribute(&spans[1], "rpc.method")), ("_OTHER", "_OTHER"));
+    assert_eq!((spans[1].name.as_str(), attribute(&spans[1], "rpc.method")), ("grpc", "_OTHER"));
     assert_eq!(attribute(&spans[1], "rpc.method_original"), "ocibackup.v1.BackupService/Imagined");
     serve.signal("TERM");
     assert_eq!(serve.wait().code, Some(0));
+}
+
+/// What nobody waits for any more was sent all the same, and where to is known.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_the_end_cuts_off_is_told_as_that() {
+    let (collector, address) = Collector::over_grpc().await;
+    let upstream = Upstream::start().await;
+    let stall = Fault::stall(StallPoint::BeforeCommit, Duration::from_secs(8));
+    upstream.sandbox.inject(FaultRule::new(stall).method("POST")).unwrap();
+    let program = exporting(serve(&upstream), "grpc", address).env("GATEWAY_DRAIN_TIMEOUT", "300ms");
+    let mut serve = program.start();
+    let caller = tokio::spawn(create(serve.address(), VOLUME));
+    in_flight(&upstream).await;
+    serve.signal("TERM");
+    caller.await.unwrap().unwrap_err();
+    assert_eq!(serve.wait().code, Some(0));
+    let spans = collector.spans(2).await;
+    let attempt = spans.iter().find(|span| span.kind == 3).unwrap();
+    assert!(attempt.is_error && attribute(attempt, "error.type") == "cancelled", "{attempt:?}");
+    assert!(attribute(attempt, "url.full").ends_with("/20160918/volumeBackups"), "{attempt:?}");
+    assert_eq!(attribute(attempt, "server.address"), "127.0.0.1");
 }
 
 /// As platforms give one list to all that they run.
@@ -528,5 +554,43 @@ async fn a_variable_of_opentelemetry_that_is_wrong_ends_the_start_with_one_line(
         let line = ended.refusal(2);
         assert!(line.starts_with(&format!("{name}: ")) && line.contains(words), "{name}={value}: {line}");
         assert!(!line.contains("canary"), "headers hold secrets: {line}");
+    }
+}
+
+/// The libraries would say `builder error`, or find out when they export.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_or_a_key_for_the_collector_that_is_no_good_ends_the_start_with_one_line() {
+    let (upstream, dir) = (Upstream::start().await, tempfile::tempdir().unwrap());
+    let authority = Authority::new("authority");
+    let (own, other) = (authority.good("gateway"), authority.good("gateway"));
+    let damaged = own.certificate.replacen("MII", "M!I", 1);
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let certificate = file("own.crt", &own.certificate);
+    let (own_key, other_key) = (file("own.key", &own.key), file("other.key", &other.key));
+    let damaged = file("damaged.crt", &damaged);
+    for (name, with, words) in [
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", vec![&damaged], "is damaged PEM"),
+        ("OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE", vec![&own_key], "a certificate in PEM is expected"),
+        (
+            "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+            vec![&other_key, &certificate],
+            "is not the key of the certificate in",
+        ),
+        ("OTEL_EXPORTER_OTLP_CLIENT_KEY", vec![&certificate, &certificate], "a private key in PEM"),
+        ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", vec![&own_key], "go together"),
+    ] {
+        let program = serve(&upstream).env(name, with[0]);
+        let program = match with.get(1) {
+            Some(certificate) => program.env("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", certificate),
+            None => program,
+        };
+        let ended = program.run();
+        let line = ended.refusal(2);
+        assert!(line.starts_with(name) && line.contains(words), "{name}: {line}");
+        assert!(words == "go together" || line.contains(with[0].as_str()), "{line}");
     }
 }

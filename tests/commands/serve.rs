@@ -58,7 +58,7 @@ fn posts(upstream: &Upstream) -> usize {
 }
 
 /// Waits until a create is in flight at OCI.
-async fn in_flight(upstream: &Upstream) {
+pub(crate) async fn in_flight(upstream: &Upstream) {
     while posts(upstream) == 0 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }

@@ -259,6 +259,19 @@ async fn a_pair_that_is_no_good_keeps_the_old_one_and_is_told_and_a_good_one_is_
     served(gateway, &authority, Some(&own)).await.unwrap();
 }
 
+#[tokio::test]
+async fn when_the_callers_authority_is_replaced_its_callers_are_served_and_those_of_the_old_one_are_not() {
+    let (rig, secret, authority) = door(Mutual::Yes).await;
+    let (gateway, next) = (rig.server.address(), Authority::new("next"));
+    let (old, new) = (authority.good("billing"), next.good("billing"));
+    served(gateway, &authority, Some(&old)).await.unwrap();
+    served(gateway, &authority, Some(&new)).await.unwrap_err();
+    let own = authority.good("gateway");
+    secret.put(&[("tls.crt", &own.certificate), ("tls.key", &own.key), ("ca.crt", &next.pem)]);
+    until("the new authority", async || served(gateway, &authority, Some(&new)).await.is_ok()).await;
+    served(gateway, &authority, Some(&old)).await.unwrap_err();
+}
+
 /// By the gateway's clock it has a few seconds left; by the machine's an hour.
 async fn expiring_in(left: Duration) -> (Rig, Authority, Pair) {
     let authority = Authority::new("authority");

@@ -60,7 +60,7 @@ pub(super) async fn run(settings: config::Sandbox, given: &Given) -> Result<Exit
     let client = oci.client.clone();
     let server = Server::start(config, oci.client, oci.credentials, oci.mutations)
         .await
-        .map_err(|error| Failure::Runtime(error.to_string()))?;
+        .map_err(|error| serve::unstarted(error, given))?;
     say(&welcome::all(&server, &sandbox));
     written.iter().for_each(|files| say(&welcome::files(files, &sandbox)));
     say("\nMaking a backup of a boot volume and of a volume ...\n");

@@ -77,6 +77,8 @@ pub(super) const STATUSES: &[(u16, &str)] = &[
 const NO_SUCH_OPERATION: &str = "HTTP_404_NOT_FOUND";
 const ANOTHER_STATUS: &str = "_OTHER";
 
+const TOO_LITTLE_TIME: Failure = Failure { domain: GATEWAY, reason: "DEADLINE_TOO_SHORT" };
+
 /// Who has failed a call, and why.
 #[derive(Debug, Clone)]
 pub(super) enum Why {
@@ -87,6 +89,9 @@ pub(super) enum Why {
         counted: &'static str,
     },
     Gateway(Reason),
+    /// The caller left no time for an attempt. It is told of its deadline, and counted apart from those that OCI or the
+    /// gateway let pass.
+    TooLittleTime,
 }
 
 impl Why {
@@ -109,6 +114,7 @@ impl Why {
         match self {
             Self::Oci { reason, .. } => reason,
             Self::Gateway(reason) => reason.as_str(),
+            Self::TooLittleTime => Reason::DeadlineExceeded.as_str(),
         }
     }
 
@@ -117,6 +123,7 @@ impl Why {
         match self {
             Self::Oci { counted, .. } => Failure { domain: OCI, reason: counted },
             Self::Gateway(reason) => reason.failure(),
+            Self::TooLittleTime => TOO_LITTLE_TIME,
         }
     }
 }
@@ -125,5 +132,5 @@ impl Why {
 pub fn failures() -> impl Iterator<Item = Failure> {
     let of_oci = STATUSES.iter().map(|(_, counted)| *counted).chain([NO_SUCH_OPERATION, ANOTHER_STATUS]);
     let of_oci = of_oci.map(|reason| Failure { domain: OCI, reason });
-    of_oci.chain(Reason::ALL.iter().map(|reason| reason.failure()))
+    of_oci.chain(Reason::ALL.iter().map(|reason| reason.failure())).chain([TOO_LITTLE_TIME])
 }

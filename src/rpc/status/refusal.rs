@@ -8,6 +8,7 @@ use super::draft::Draft;
 use super::draft::Retry;
 use super::guarded;
 use super::reason::Reason;
+use super::reason::Why;
 use crate::oci::error::Outcome;
 use crate::oci::request_id::RequestId;
 use crate::oci::retry_token::RetryToken;
@@ -124,7 +125,15 @@ impl Refusal {
                 (Code::Internal, Reason::Internal, Retry::Never, message)
             }
         };
-        let outcome = match self {
+        let why = match self {
+            Self::Deadline | Self::NoMessage => Why::TooLittleTime,
+            _ => Why::Gateway(reason),
+        };
+        (Row { why, ..Row::gateway(code, reason, retry) }, message, self.outcome())
+    }
+
+    fn outcome(&self) -> Outcome {
+        match self {
             Self::Panic | Self::Late => Outcome::Unknown,
             Self::Invalid(_)
             | Self::Timeout
@@ -135,8 +144,7 @@ impl Refusal {
             | Self::NoMessage
             | Self::Deadline
             | Self::Overloaded => Outcome::NotStarted,
-        };
-        (Row::gateway(code, reason, retry), message, outcome)
+        }
     }
 }
 
