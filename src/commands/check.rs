@@ -131,7 +131,7 @@ fn owner(oci: &Connected, beside: &Beside, held: &Credentials, report: &mut Repo
 fn clock(oci: &Connected, report: &mut Report) {
     let corrected = Some(oci.clock.offset_ms()).filter(|offset| *offset != 0);
     let Some(ahead) = oci.clock.seen_ms().or(corrected) else {
-        report.line("clock", "not compared with OCI's: OCI has not answered");
+        report.line("clock", "not compared with OCI's: no answer that tells the time has come");
         return;
     };
     let seconds = ahead.unsigned_abs() / 1000;
@@ -176,6 +176,10 @@ impl Asked<'_> {
     fn refused(&self, service: &Service) -> Vec<String> {
         let status = service.status.as_u16();
         match (status, service.code.as_deref()) {
+            // A proxy's page, or another server.
+            (_, None) => {
+                vec![format!("answers HTTP {status} without an error of OCI's"), foreign(self.oci)]
+            }
             (401, _) => self.unknown(),
             (404, Some("NotAuthorizedOrNotFound")) | (403, _) => {
                 let (group, which) = self.group();
@@ -195,9 +199,6 @@ impl Asked<'_> {
             }
             (_, Some(code)) => {
                 vec![format!("answers HTTP {status} {code}: {}", service.message), whose(status).to_owned()]
-            }
-            (_, None) => {
-                vec![format!("answers HTTP {status} without an error of OCI's"), foreign(self.oci)]
             }
         }
     }

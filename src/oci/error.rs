@@ -127,6 +127,21 @@ impl Outcome {
 }
 
 impl Cause {
+    /// Whether this was not OCI: there is no such name, or what has it answers in other words. A silent one may be OCI, and
+    /// so may one whose errors come from something before it.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        match self {
+            Self::Transport(error) => matches!(error.kind, TransportKind::Dns | TransportKind::Tls),
+            Self::Service(Service { status, code: None, .. }) => {
+                status.is_redirection()
+                    || status.is_client_error() && *status != StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::Decode(unusable) => !matches!(unusable, Unusable::Broken { .. }),
+            _ => false,
+        }
+    }
+
     /// What one attempt that ended like this has done. Never more certain than what was seen: any 5xx may
     /// come from something between us and a server that has already acted; only 501 says that nothing did.
     #[must_use]

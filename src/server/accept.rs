@@ -1,4 +1,4 @@
-//! Who gets in: connections up to a limit, each with its permit, and a pause where the machine has none to give.
+//! Who gets in: connections up to a limit, each with its place, and a pause where the machine has none to give.
 //!
 //! A loop that asked again at once after an error of a listener would take a whole core at the limit of descriptors; so
 //! errors end here.
@@ -6,17 +6,22 @@
 use super::connection::Connection;
 use super::connection::Patience;
 use super::seldom::Seldom;
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::Weak;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
 use std::task::ready;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
@@ -24,20 +29,68 @@ use tokio_util::sync::CancellationToken;
 /// How long nobody is asked for after the system had no descriptor or no memory for a connection.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
-/// What a listener gives.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Terms {
-    /// The most connections at a time; whoever comes then is let go at once.
-    pub(super) connections: usize,
-    /// How long a connection may take to say what it must.
-    pub(super) patience: Patience,
+/// Room for so many connections, and who found none.
+#[derive(Clone)]
+pub(super) struct Room {
+    most: usize,
+    places: Arc<Semaphore>,
+    refused: Arc<AtomicU64>,
+}
+
+impl Room {
+    pub(super) fn new(most: usize) -> Self {
+        let most = most.min(Semaphore::MAX_PERMITS);
+        Self { most, places: Arc::new(Semaphore::new(most)), refused: Arc::default() }
+    }
+
+    /// How many connections there may be.
+    pub(super) fn limit(&self) -> usize {
+        self.most
+    }
+
+    /// How many there are.
+    pub(super) fn taken(&self) -> usize {
+        self.most.saturating_sub(self.places.available_permits())
+    }
+
+    /// How many found no room.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+}
+
+/// What becomes of whoever comes when there are as many as may be.
+pub(super) enum Crowd {
+    /// It is let go at once, and can go elsewhere: a caller.
+    Refused(Room),
+    /// It takes the place of whoever came first of so many: a probe, which asks its question and leaves. Nobody keeps the
+    /// others out by staying.
+    Replaces(usize, VecDeque<Guest>),
+}
+
+impl Crowd {
+    pub(super) fn replaces(most: usize) -> Self {
+        Self::Replaces(most, VecDeque::new())
+    }
+}
+
+/// A connection that can be ended for another.
+pub(super) struct Guest {
+    here: Weak<()>,
+    leave: CancellationToken,
+}
+
+/// What a connection holds as long as it lives.
+pub(super) enum Place {
+    Permit { _permit: OwnedSemaphorePermit },
+    Guest { _here: Arc<()> },
 }
 
 /// Accepted connections, each of which ends when `cut` is cancelled.
 pub(super) struct Incoming {
     listener: TcpListener,
-    terms: Terms,
-    room: Arc<Semaphore>,
+    crowd: Crowd,
+    patience: Patience,
     cut: CancellationToken,
     pause: Option<Pin<Box<Sleep>>>,
     refused: Seldom,
@@ -45,10 +98,15 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    pub(super) fn new(listener: TcpListener, terms: Terms, cut: CancellationToken) -> Self {
-        let room = Arc::new(Semaphore::new(terms.connections.min(Semaphore::MAX_PERMITS)));
+    /// Connections to `listener`; `patience` is how long each may take to say what it must.
+    pub(super) fn new(
+        listener: TcpListener,
+        crowd: Crowd,
+        patience: Patience,
+        cut: CancellationToken,
+    ) -> Self {
         let (refused, failed) = (Seldom::default(), Seldom::default());
-        Self { listener, terms, room, cut, pause: None, refused, failed }
+        Self { listener, crowd, patience, cut, pause: None, refused, failed }
     }
 
     /// The next connection.
@@ -76,16 +134,35 @@ impl Incoming {
 
     /// `None` where there is no room: the connection ends by that.
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr) -> Option<Connection> {
-        let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
-            if let Some(times) = self.refused.due() {
-                let most = self.terms.connections;
-                tracing::warn!(times, most, "connections are refused: there are as many as there may be");
+        let (place, cut) = match &mut self.crowd {
+            Crowd::Refused(room) => match Arc::clone(&room.places).try_acquire_owned() {
+                Ok(permit) => (Place::Permit { _permit: permit }, self.cut.clone()),
+                Err(_full) => {
+                    room.refused.fetch_add(1, Ordering::Relaxed);
+                    if let Some(times) = self.refused.due() {
+                        let most = room.most;
+                        tracing::warn!(
+                            times,
+                            most,
+                            "connections are refused: there are as many as there may be"
+                        );
+                    }
+                    return None;
+                }
+            },
+            Crowd::Replaces(most, guests) => {
+                guests.retain(|guest| guest.here.strong_count() > 0);
+                while guests.len() >= *most {
+                    guests.pop_front().into_iter().for_each(|first| first.leave.cancel());
+                }
+                let (here, leave) = (Arc::new(()), self.cut.child_token());
+                guests.push_back(Guest { here: Arc::downgrade(&here), leave: leave.clone() });
+                (Place::Guest { _here: here }, leave)
             }
-            return None;
         };
         // Answers are small, and nobody is to wait for more of them.
         let _ = stream.set_nodelay(true);
-        Some(Connection::new(stream, peer, permit, self.terms.patience, self.cut.clone()))
+        Some(Connection::new(stream, peer, place, self.patience, cut))
     }
 
     fn pause(&mut self, error: &io::Error) {

@@ -1,7 +1,7 @@
 //! The admin listener: for probes, scrapers and people, over plain HTTP.
 
+use super::accept::Crowd;
 use super::accept::Incoming;
-use super::accept::Terms;
 use super::connection::Patience;
 use super::readiness::Readiness;
 use super::readiness::State;
@@ -15,8 +15,10 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// Probes ask one question and leave; whoever has not by then, or comes with many, is no probe.
-const TERMS: Terms = Terms { connections: 64, patience: Patience::for_everything(Duration::from_secs(10)) };
+/// Probes ask one question and leave; whoever has not by then is no probe.
+const PATIENCE: Patience = Patience::for_everything(Duration::from_secs(10));
+/// More than any node's probes and scrapers need.
+pub(super) const CONNECTIONS: usize = 64;
 
 /// Serves until the task is ended.
 pub(super) async fn serve(
@@ -30,7 +32,7 @@ pub(super) async fn serve(
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(move || readyz(readiness.clone())))
         .route("/metrics", get(move || metrics(recorder.clone())));
-    let incoming = Incoming::new(listener, TERMS, cut);
+    let incoming = Incoming::new(listener, Crowd::replaces(CONNECTIONS), PATIENCE, cut);
     if let Err(error) = axum::serve(incoming, router).await {
         tracing::error!(%error, "the admin listener ended");
     }
@@ -40,7 +42,7 @@ async fn readyz(readiness: Readiness) -> (StatusCode, String) {
     let state = readiness.state();
     let status = match state {
         State::Ready => StatusCode::OK,
-        State::Loading { .. } | State::Asking | State::Refused | State::Draining => {
+        State::Loading { .. } | State::Asking | State::Lost { .. } | State::Refused | State::Draining => {
             StatusCode::SERVICE_UNAVAILABLE
         }
     };

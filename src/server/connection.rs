@@ -1,5 +1,6 @@
 //! One connection, with TLS or without: what it must say in which time, and a way to end it.
 
+use super::accept::Place;
 use super::tls::Caller;
 use super::tls::Tls;
 use std::io;
@@ -12,7 +13,6 @@ use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -50,7 +50,7 @@ pub(super) struct Connection {
     /// `None` once it has said what it must.
     end: Option<Pin<Box<Sleep>>>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 enum Stream {
@@ -63,13 +63,13 @@ impl Connection {
     pub(super) fn new(
         stream: TcpStream,
         peer: SocketAddr,
-        permit: OwnedSemaphorePermit,
+        place: Place,
         patience: Patience,
         cut: CancellationToken,
     ) -> Self {
         let end = Some(Box::pin(tokio::time::sleep(patience.time)));
         let cut = Box::pin(cut.cancelled_owned());
-        Self { stream: Stream::Plain(stream), peer, patience, end, cut, _permit: permit }
+        Self { stream: Stream::Plain(stream), peer, patience, end, cut, _place: place }
     }
 
     /// Where it comes from.

@@ -1,5 +1,6 @@
 //! What `/metrics` asks for when somebody reads it: figures that stand somewhere already, so that no call pays for them.
 
+use super::accept::Room;
 use super::layers::Entrance;
 use super::readiness::Readiness;
 use super::readiness::State;
@@ -16,6 +17,7 @@ use std::time::UNIX_EPOCH;
 /// Where they stand. The recorder knows it only as long as the server lives.
 pub(super) struct Figures {
     pub(super) client: oci::Client,
+    pub(super) room: Room,
     pub(super) entrance: Entrance,
     pub(super) readiness: Readiness,
     pub(super) mutations: oci::Mutations,
@@ -38,6 +40,8 @@ impl Figures {
         gauge(names::DRAINING, |it| truth(matches!(it.readiness.state(), State::Draining)));
         gauge(names::CALLS_IN_FLIGHT, |it| number(it.entrance.in_flight()));
         gauge(names::CALLS_LIMIT, |it| number(it.entrance.limit()));
+        gauge(names::CONNECTIONS, |it| number(it.room.taken()));
+        gauge(names::CONNECTIONS_LIMIT, |it| number(it.room.limit()));
         gauge(names::MUTATIONS_IN_FLIGHT, |it| number(it.mutations.len()));
         gauge(names::RETRY_BUDGET, |it| Some(f64::from(it.client.retry_budget())));
         gauge(names::CLOCK_OFFSET, |it| Some(it.client.clock_offset().as_secs_f64()));
@@ -48,6 +52,7 @@ impl Figures {
             let weak = weak.clone();
             recorder.count(metric, move || figure(&*weak.upgrade()?));
         };
+        count(names::CONNECTIONS_REFUSED, |it| Some(it.room.refused()));
         count(names::TLS_RELOAD_FAILURES, |it| Some(it.tls.as_ref()?.condition().reload_failures));
         count(names::TLS_HANDSHAKE_FAILURES, |it| Some(it.tls.as_ref()?.condition().handshake_failures));
         count(names::CREDENTIAL_REFRESH_FAILURES, |it| Some(it.client.credential().failures));

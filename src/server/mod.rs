@@ -22,7 +22,9 @@ pub use shutdown::Drained;
 
 use crate::credentials::ProvideCredentials;
 use crate::oci;
+use accept::Crowd;
 use accept::Incoming;
+use accept::Room;
 use connection::Patience;
 use figures::Figures;
 use journal::Journal;
@@ -132,19 +134,18 @@ impl Server {
         credentials: Arc<dyn ProvideCredentials>,
         mutations: oci::Mutations,
     ) -> Result<Self, StartError> {
-        let (listener, address) = listen("--listen", config.listen).await?;
-        let (admin_listener, admin_address) = listen("--admin-listen", config.admin_listen).await?;
+        let listeners = Listeners::bind(&config).await?;
+        let (listener, address) = listeners.grpc;
+        let (admin_listener, admin_address) = listeners.admin;
+        let health_address = listeners.health.as_ref().map(|(_listener, address)| *address);
         message::learn_rpcs().map_err(StartError::Descriptors)?;
-        let health_listener = match config.health_listen {
-            Some(address) => Some(listen("--health-listen", address).await?),
-            None => None,
-        };
-        let health_address = health_listener.as_ref().map(|(_listener, address)| *address);
         let (readiness, health) = Readiness::new().await;
         let recorder = client.recorder().clone();
         let (calls, journal) = (TaskTracker::new(), Journal::new(recorder.clone()));
         let entrance = Entrance::new(config.max_in_flight, calls.clone(), journal.clone());
+        let room = Room::new(config.max_connections);
         let figures = Figures {
+            room: room.clone(),
             client: client.clone(),
             entrance: entrance.clone(),
             readiness: readiness.clone(),
@@ -157,15 +158,16 @@ impl Server {
         let (stop_accepting, cut_connections) = (CancellationToken::new(), CancellationToken::new());
         let doors = Doors { config: &config, cut: &cut_connections };
         let stop = stop_accepting.clone();
-        let grpc = doors.serve(listener, config.max_connections, config.tls.clone(), services, stop);
+        let grpc = doors.serve(listener, Crowd::Refused(room), config.tls.clone(), services, stop);
         let grpc = tokio::spawn(grpc);
         let admin = admin::serve(admin_listener, readiness.clone(), recorder, cut_connections.clone());
         let mut beside = vec![tokio::spawn(admin), tokio::spawn(journal.clone().keep())];
-        beside.extend(health_listener.map(|(listener, _address)| {
+        beside.extend(listeners.health.map(|(listener, _address)| {
             // To the end, so that it says that the process is on its way out.
             let services = Services::beside(health);
             let stop = cut_connections.clone();
-            tokio::spawn(doors.serve(listener, HEALTH_CONNECTIONS, None, services, stop))
+            let crowd = Crowd::replaces(admin::CONNECTIONS);
+            tokio::spawn(doors.serve(listener, crowd, None, services, stop))
         }));
         let mut background =
             vec![tokio::spawn(readiness.clone().follow(client, credentials, config.first_look))];
@@ -213,9 +215,6 @@ impl Server {
 /// After the longest deadline of those that were there when a connection was asked to go, its last calls have ended.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// More than any node's probes need; callers have none of them.
-const HEALTH_CONNECTIONS: usize = 64;
-
 /// What all listeners for gRPC have in common.
 struct Doors<'a> {
     config: &'a Config,
@@ -226,17 +225,36 @@ impl Doors<'_> {
     fn serve(
         &self,
         listener: TcpListener,
-        connections: usize,
+        crowd: Crowd,
         tls: Option<Tls>,
         services: Services,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + use<> {
         let Config { first_bytes_timeout, max_connection_age, deadlines, .. } = *self.config;
         let patience = Patience::of_http2(first_bytes_timeout);
-        let terms = accept::Terms { connections, patience };
-        let incoming = Incoming::new(listener, terms, self.cut.clone());
+        let incoming = Incoming::new(listener, crowd, patience, self.cut.clone());
         let farewell = deadlines.max + GRACE;
         serving::serve(incoming, serving::Terms { services, tls, age: max_connection_age, farewell, stop })
+    }
+}
+
+/// Where callers, people and probes come in, before anybody is let in.
+struct Listeners {
+    grpc: (TcpListener, SocketAddr),
+    admin: (TcpListener, SocketAddr),
+    health: Option<(TcpListener, SocketAddr)>,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<Self, StartError> {
+        Ok(Self {
+            grpc: listen("--listen", config.listen).await?,
+            admin: listen("--admin-listen", config.admin_listen).await?,
+            health: match config.health_listen {
+                Some(address) => Some(listen("--health-listen", address).await?),
+                None => None,
+            },
+        })
     }
 }
 

@@ -5,6 +5,8 @@ use crate::credentials::ProvideCredentials;
 use crate::oci;
 use crate::oci::Standing;
 use crate::oci::deadline::Deadline;
+use crate::oci::error::Cause;
+use crate::oci::error::Service;
 use crate::oci::probe::Knock;
 use crate::oci::probe::Probe;
 use crate::pb::backup_service_server::BackupServiceServer;
@@ -41,6 +43,11 @@ pub(super) enum State {
     },
     /// There is a credential, of which OCI has not said anything yet.
     Asking,
+    /// Whatever answers where OCI is looked for is not OCI, and nobody has heard of OCI there before.
+    Lost {
+        /// What it was instead.
+        said: String,
+    },
     /// Calls are served.
     Ready,
     /// OCI refuses the credential.
@@ -57,6 +64,9 @@ impl fmt::Display for State {
             }
             Self::Loading { said: Some(said) } => write!(formatter, "not ready: no credential: {said}"),
             Self::Asking => formatter.write_str("not ready: OCI is asked whether it knows the credential"),
+            Self::Lost { said } => {
+                write!(formatter, "not ready: OCI is not where it is looked for: {said}; `check` says more")
+            }
             Self::Ready => formatter.write_str("ready"),
             Self::Refused => formatter
                 .write_str("not ready: OCI refuses the gateway's credential (401); `check` says more"),
@@ -105,7 +115,9 @@ impl Readiness {
                 // Over in a moment, and nothing that anybody has to know.
                 state @ State::Asking => tracing::debug!(%state, "readiness"),
                 state @ (State::Ready | State::Draining) => tracing::info!(%state, "readiness"),
-                state @ (State::Loading { .. } | State::Refused) => tracing::warn!(%state, "readiness"),
+                state @ (State::Loading { .. } | State::Lost { .. } | State::Refused) => {
+                    tracing::warn!(%state, "readiness")
+                }
             }
             self.tell().await;
         }
@@ -114,7 +126,7 @@ impl Readiness {
     async fn tell(&self) {
         let status = match self.state() {
             State::Ready => ServingStatus::Serving,
-            State::Loading { .. } | State::Asking | State::Refused | State::Draining => {
+            State::Loading { .. } | State::Asking | State::Lost { .. } | State::Refused | State::Draining => {
                 ServingStatus::NotServing
             }
         };
@@ -143,19 +155,17 @@ impl Readiness {
             // Whoever is rolled out with a credential that OCI does not know must not take the place of those that work.
             let is_unknown = *standing.borrow() == Standing::Unknown;
             if let Some(time) = first_look.filter(|_time| is_unknown) {
-                let asked = self.look(&client, &held, time).await;
-                // Not again and again, and a refusal has its own line.
-                if let (true, Err(error), Standing::Unknown) = (is_new, asked, *standing.borrow()) {
-                    let cause = error.cause.describe();
-                    tracing::warn!(cause, "OCI could not be asked about the credential; `check` says more");
-                }
+                self.look(&client, &held, time, is_new).await;
             }
             shown = Some(Arc::clone(&held));
             let seen = *standing.borrow_and_update();
             let (state, look_again) = match seen {
                 Standing::Accepted => (State::Ready, LOAD_AGAIN),
                 // A silent OCI keeps nobody out, and is asked on: its first word may be a refusal.
-                Standing::Unknown => (State::Ready, first_look.map_or(LOAD_AGAIN, |_time| PROBE_AGAIN)),
+                Standing::Unknown => {
+                    let lost = Some(self.state()).filter(|state| matches!(state, State::Lost { .. }));
+                    (lost.unwrap_or(State::Ready), first_look.map_or(LOAD_AGAIN, |_time| PROBE_AGAIN))
+                }
                 Standing::Refused => (State::Refused, PROBE_AGAIN),
             };
             self.set(state).await;
@@ -184,17 +194,31 @@ impl Readiness {
     }
 
     /// Asks OCI about a credential of which it has said nothing. Who serves already goes on: most new credentials are as
-    /// good as the old.
-    async fn look(
-        &self,
-        client: &oci::Client,
-        held: &Credentials,
-        within: Duration,
-    ) -> Result<(), oci::Error> {
-        if self.state() != State::Ready {
+    /// good as the old, and the place was right before.
+    async fn look(&self, client: &oci::Client, held: &Credentials, within: Duration, is_new: bool) {
+        let before = self.state();
+        if !matches!(before, State::Ready | State::Lost { .. }) {
             self.set(State::Asking).await;
         }
-        probe(client, held, within).await
+        let Err(error) = probe(client, held, within).await else { return };
+        let said = match &*error.cause {
+            Cause::Deadline { last: None } => format!("no answer within {within:?}"),
+            cause => cause.describe(),
+        };
+        if error.cause.is_elsewhere() && before != State::Ready {
+            self.set(State::Lost { said }).await;
+            return;
+        }
+        // In trouble, but there.
+        if let Cause::Service(Service { code: Some(_ocis), .. }) = &*error.cause
+            && before != State::Ready
+        {
+            self.set(State::Asking).await;
+        }
+        // Not again and again, and a refusal has its own line.
+        if is_new && *client.standing().borrow() == Standing::Unknown {
+            tracing::warn!(cause = said, "OCI could not be asked about the credential; `check` says more");
+        }
     }
 }
 
@@ -275,6 +299,28 @@ mod tests {
                 }
                 Refusing(AtomicU32::new(u32::MAX)).send(request, limits).await
             })
+        }
+    }
+
+    /// Another server, a broken OCI, and then OCI as it should be; each for so many answers.
+    struct Elsewhere([(u32, u16, &'static str); 3], AtomicU32);
+
+    impl HttpService for Elsewhere {
+        fn send(
+            &self,
+            _request: http::Request<Bytes>,
+            _limits: Limits,
+        ) -> BoxFuture<'_, Result<transport::Response, transport::Error>> {
+            let mut before = self.1.fetch_add(1, Ordering::Relaxed);
+            let answer = self.0.iter().find(|(times, ..)| {
+                let is_now = before < *times;
+                before = before.saturating_sub(*times);
+                is_now
+            });
+            let (_times, status, body) = answer.unwrap();
+            let answer =
+                http::Response::builder().status(*status).body(Ok(Bytes::from_static(body.as_bytes())));
+            Box::pin(async { Ok(answer.unwrap()) })
         }
     }
 
@@ -380,6 +426,24 @@ mod tests {
         state.wait_for(|state| *state != State::Ready).await.unwrap();
         let waited = began.elapsed().as_secs_f64().round();
         assert_eq!((state.borrow().clone(), waited), (State::Refused, 12.0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_finds_another_server_where_oci_should_be_is_not_ready_before_it_hears_of_oci() {
+        const BUSY: &str = r#"{"code": "InternalServerError", "message": "later"}"#;
+        for (status, body) in [(302, ""), (404, "<html>"), (403, ""), (200, "<html>"), (200, "{}")] {
+            for (later, words) in [(500, BUSY), (200, "[]")] {
+                let began = Instant::now();
+                let http =
+                    Elsewhere([(3, status, body), (1, later, words), (99, 200, "[]")], AtomicU32::new(0));
+                let (mut state, _client) = followed_by(TENANCY, 0, Arc::new(http)).await;
+                let lost = |state: &State| matches!(state, State::Lost { .. });
+                state.wait_for(|state| lost(state) || *state == State::Ready).await.unwrap();
+                assert!(lost(&state.borrow()), "{status} {body}: {:?}", *state.borrow());
+                state.wait_for(|state| *state == State::Ready).await.unwrap();
+                assert_eq!(began.elapsed().as_secs(), 30, "{status} {body}");
+            }
+        }
     }
 
     #[tokio::test]

@@ -25,6 +25,8 @@ pub(super) const CALLS_SHED: Metric = metric(
     "{call}",
     "Calls that were refused because as many were in flight as may be.",
 );
+pub(super) const CALLS: Metric =
+    metric("gateway.calls", "{call}", "Calls of an RPC that have ended, however they did.");
 pub(super) const CALLS_FAILED: Metric =
     metric("gateway.calls.failed", "{call}", "Calls that failed, by who failed them and why.");
 /// Calls that have a place.
@@ -32,6 +34,17 @@ pub const CALLS_IN_FLIGHT: Metric =
     metric("gateway.calls.in_flight", "{call}", "Calls in flight, those included whose caller has left.");
 /// Places for calls.
 pub const CALLS_LIMIT: Metric = metric("gateway.calls.limit", "{call}", "How many calls may be in flight.");
+/// Callers' connections.
+pub const CONNECTIONS: Metric = metric("gateway.connections", "{connection}", "Connections of callers.");
+/// How many connections of callers there may be.
+pub const CONNECTIONS_LIMIT: Metric =
+    metric("gateway.connections.limit", "{connection}", "How many connections of callers there may be.");
+/// Connections for which there was no room.
+pub const CONNECTIONS_REFUSED: Metric = metric(
+    "gateway.connections.refused",
+    "{connection}",
+    "Connections that were closed at once because there were as many as may be.",
+);
 /// Mutations as tasks.
 pub const MUTATIONS_IN_FLIGHT: Metric = metric(
     "gateway.mutations.in_flight",

@@ -32,6 +32,7 @@ struct Instruments {
     page: Registry,
     meter: Meter,
     calls: Histogram<f64>,
+    ended: Counter<u64>,
     shed: Counter<u64>,
     failed: Counter<u64>,
     requests: Histogram<f64>,
@@ -119,6 +120,7 @@ impl Recorder {
         let meter = provider.meter(SCOPE);
         let recorder = Self(Arc::new(Instruments {
             calls: seconds(&meter, names::RPC_SERVER_CALL_DURATION, names::CALL_SECONDS),
+            ended: counter(&meter, names::CALLS),
             shed: counter(&meter, names::CALLS_SHED),
             failed: counter(&meter, names::CALLS_FAILED),
             requests: seconds(&meter, names::HTTP_CLIENT_REQUEST_DURATION, names::CALL_SECONDS),
@@ -134,7 +136,9 @@ impl Recorder {
             meter,
         }));
         // What has not happened yet is 0 and not absent: a rate has to begin somewhere.
-        for never in [&recorder.0.shed, &recorder.0.retries_refused, &recorder.0.breaker_refusals] {
+        for never in
+            [&recorder.0.ended, &recorder.0.shed, &recorder.0.retries_refused, &recorder.0.breaker_refusals]
+        {
             never.add(0, &[]);
         }
         recorder
@@ -166,8 +170,9 @@ impl Recorder {
     /// A call has ended.
     pub fn call(&self, call: EndedCall<'_>) {
         let EndedCall { method, trace, request_id, error, code, failure, took } = call;
-        if let (Some(_rpc), Some(failure)) = (method, failure) {
-            self.0.failed.add(1, &failure.attributes());
+        if method.is_some() {
+            self.0.ended.add(1, &[]);
+            failure.into_iter().for_each(|failure| self.0.failed.add(1, &failure.attributes()));
         }
         let attributes = [
             KeyValue::new(names::RPC_SYSTEM_NAME, names::GRPC),

@@ -129,6 +129,8 @@ async fn what_is_not_oci_is_said_not_to_be() {
     for (status, expected) in [
         (200, "the answer could not be read: no valid JSON"),
         (302, "answers HTTP 302 without an error of OCI's"),
+        (401, "answers HTTP 401 without an error of OCI's"),
+        (403, "answers HTTP 403 without an error of OCI's"),
         (502, "answers HTTP 502 without an error of OCI's"),
     ] {
         let said = under(&about(Fault::answer(html(status))).await, "OCI");
@@ -209,7 +211,10 @@ async fn an_endpoint_that_cannot_be_reached_is_told_with_what_to_check() {
         let said = under(&report, "OCI");
         assert!(said.starts_with(expected) && said.contains(&format!("\n{remedy}")), "{said}");
         assert_eq!(under(&report, "request id"), "", "OCI never saw the request");
-        assert_eq!(under(&report, "clock"), "not compared with OCI's: OCI has not answered");
+        assert_eq!(
+            under(&report, "clock"),
+            "not compared with OCI's: no answer that tells the time has come"
+        );
     }
 }
 

@@ -137,7 +137,7 @@ async fn a_profile_that_hangs_gives_its_region_when_it_is_read() {
         "\nproblem      the source of the credential did not answer\n",
         "/config: has not been read to its end after 3 s\n",
         "\nregion       not known: the credential's source says it, and did not answer\n",
-        "\nclock        not compared with OCI's: OCI has not answered\n",
+        "\nclock        not compared with OCI's: no answer that tells the time has come\n",
     ] {
         assert!(checked.stdout.contains(line), "{line} is not in {}", checked.stdout);
     }

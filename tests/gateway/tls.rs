@@ -272,6 +272,36 @@ async fn when_the_callers_authority_is_replaced_its_callers_are_served_and_those
     served(gateway, &authority, Some(&old)).await.unwrap_err();
 }
 
+/// The library trusts what it is given, whatever the time; and editors put a mark before the first line.
+#[tokio::test]
+async fn of_several_authorities_each_lets_its_callers_in_but_for_those_that_have_expired() {
+    let (authority, other) = (Authority::new("authority"), Authority::new("other"));
+    let expired = Authority::until("expired", now() - HOUR);
+    let all = format!("\u{feff}{}{}{}", other.pem, expired.pem, authority.pem);
+    let secret = Secret::new(&authority.good("gateway"), &all);
+    let rig = behind(secret.open(Mutual::Yes).await).await;
+    let gateway = rig.server.address();
+    for good in [&authority, &other] {
+        served(gateway, &authority, Some(&good.good("billing"))).await.unwrap();
+    }
+    served(gateway, &authority, Some(&expired.good("billing"))).await.unwrap_err();
+    let own = authority.good("gateway");
+    let alone = Secret::new(&own, &expired.pem);
+    let refused = Tls::open(alone.config(Mutual::Yes), Clock::system()).await.unwrap_err().to_string();
+    assert!(
+        refused.starts_with("--tls-client-ca") && refused.contains("its certificate expired at"),
+        "{refused}"
+    );
+    let marked = Secret::new(&own, &authority.pem);
+    let mark = |text: &str| format!("\u{feff}{text}");
+    marked.put(&[
+        ("tls.crt", &mark(&own.certificate)),
+        ("tls.key", &mark(&own.key)),
+        ("ca.crt", &authority.pem),
+    ]);
+    marked.open(Mutual::Yes).await;
+}
+
 /// By the gateway's clock it has a few seconds left; by the machine's an hour.
 async fn expiring_in(left: Duration) -> (Rig, Authority, Pair) {
     let authority = Authority::new("authority");

@@ -176,8 +176,8 @@ impl Material {
         let builder = match &config.client_ca {
             None => builder.with_no_client_auth(),
             Some(file) => {
-                let verifier =
-                    WebPkiClientVerifier::builder_with_provider(authorities(files, file)?.into(), provider);
+                let roots = authorities(files, file, clock.now())?;
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
                 let verifier = verifier.build().map_err(|_none| Error::new(file, Problem::NoCertificate))?;
                 builder.with_client_cert_verifier(verifier)
             }
@@ -206,8 +206,13 @@ impl fmt::Debug for Time {
     }
 }
 
+/// The file's text, without the mark that some editors put before it: with it, the first line begins nothing.
 fn read(files: &Files, file: &File) -> Result<Zeroizing<Vec<u8>>, Error> {
-    files.read(&file.path).map_err(|error| Error::new(file, error))
+    let text = files.read(&file.path).map_err(|error| Error::new(file, error))?;
+    match text.strip_prefix(b"\xef\xbb\xbf") {
+        Some(rest) => Ok(Zeroizing::new(rest.to_vec())),
+        None => Ok(text),
+    }
 }
 
 fn certificates(files: &Files, file: &File) -> Result<Vec<CertificateDer<'static>>, Error> {
@@ -220,13 +225,27 @@ fn certificates(files: &Files, file: &File) -> Result<Vec<CertificateDer<'static
     }
 }
 
-fn authorities(files: &Files, file: &File) -> Result<RootCertStore, Error> {
+/// Whom callers' certificates are to be from. What is handed to the library here it trusts whatever the time, so those
+/// that have expired are left out.
+fn authorities(files: &Files, file: &File, now: SystemTime) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
+    let mut expired = None;
     for (before, certificate) in certificates(files, file)?.into_iter().enumerate() {
-        let malformed = |_error| Error::new(file, Problem::Malformed { number: before + 1 });
-        roots.add(certificate).map_err(malformed)?;
+        let number = before + 1;
+        let malformed = || Error::new(file, Problem::Malformed { number });
+        let (_from, to) = times(&certificate).ok_or_else(malformed)?;
+        if now > to {
+            let (file, at) = (file.path.display(), shown(to));
+            tracing::warn!(%file, number, at, "an authority of callers' certificates has expired and is left out");
+            expired = Some(at);
+            continue;
+        }
+        roots.add(certificate).map_err(|_error| malformed())?;
     }
-    Ok(roots)
+    match expired {
+        Some(at) if roots.is_empty() => Err(Error::new(file, Problem::Expired { at })),
+        _ => Ok(roots),
+    }
 }
 
 fn private_key(files: &Files, file: &File) -> Result<PrivateKeyDer<'static>, Error> {
@@ -245,12 +264,16 @@ fn private_key(files: &Files, file: &File) -> Result<PrivateKeyDer<'static>, Err
     })
 }
 
+/// From when to when a certificate is good.
+fn times(certificate: &CertificateDer<'_>) -> Option<(SystemTime, SystemTime)> {
+    let validity = Certificate::from_der(certificate).ok()?.tbs_certificate.validity;
+    Some((validity.not_before.to_system_time(), validity.not_after.to_system_time()))
+}
+
 /// Until when the server's own certificate is good, if it is now. The others are for whoever checks it.
 fn validity(chain: &[CertificateDer<'_>], now: SystemTime) -> Result<SystemTime, Problem> {
     let own = chain.first().ok_or(Problem::NoCertificate)?;
-    let own = Certificate::from_der(own).map_err(|_error| Problem::Malformed { number: 1 })?;
-    let validity = own.tbs_certificate.validity;
-    let (from, to) = (validity.not_before.to_system_time(), validity.not_after.to_system_time());
+    let (from, to) = times(own).ok_or(Problem::Malformed { number: 1 })?;
     if now > to {
         return Err(Problem::Expired { at: shown(to) });
     }
