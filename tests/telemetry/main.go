@@ -26,7 +26,7 @@ import (
 
 const (
 	gatewayName = "backups-of-the-test"
-	team        = "storage"
+	team        = "storage, nights"
 )
 
 var empty = context.Background()
@@ -146,7 +146,7 @@ func (r *run) make(ctx context.Context, binary, work, files, oci, control string
 	if r.protocol != "grpc" {
 		endpoint = r.collector.http
 	}
-	attributes := "deployment.environment.name=test,team=" + team
+	attributes := "service.name=not-this,deployment.environment.name=test,team=storage%2C%20nights"
 	if r.instance != "" {
 		attributes += ",service.instance.id=" + r.instance
 	}

@@ -107,6 +107,7 @@ func (r *run) checkServer(call *call, client, server span) {
 	r.same(name+": its scope", server.scope, "oci-backup-gateway")
 	r.same(name+": its tracestate", server.TraceState().AsRaw(), vendor)
 	r.same(name+": its flags, sampled, with a parent elsewhere", server.Flags(), uint32(0x301))
+	r.checkKeys(name, server)
 	r.is(client.StartTimestamp() <= server.StartTimestamp() && server.StartTimestamp() < server.EndTimestamp(), "%s: it does not begin within the caller's", name)
 	host, port, _ := net.SplitHostPort(r.address)
 	number, _ := strconv.ParseInt(port, 10, 64)
@@ -138,6 +139,7 @@ func (r *run) checkAttempt(call *call, number int, server, attempt span, headers
 	r.same(name+": its parent, the span of the call", attempt.ParentSpanID(), server.SpanID())
 	r.same(name+": its name", attempt.Name(), "POST")
 	r.same(name+": its flags, sampled, with a parent here", attempt.Flags(), uint32(0x101))
+	r.checkKeys(name, attempt)
 	r.is(server.StartTimestamp() <= attempt.StartTimestamp() && attempt.StartTimestamp() < attempt.EndTimestamp() &&
 		attempt.EndTimestamp() <= server.EndTimestamp(), "%s: it is not within that of the call", name)
 	host, port, _ := net.SplitHostPort(r.upstream.url[len("http://"):])
@@ -169,6 +171,17 @@ func (r *run) checkAttempt(call *call, number int, server, attempt span, headers
 	r.same(name+": the trace that OCI is sent", carried.TraceID(), call.trace)
 	r.is(carried.IsSampled(), "%s: OCI is not told that it is recorded", name)
 	r.same(name+": the tracestate that OCI is sent", carried.TraceState().String(), vendor)
+}
+
+// OTLP wants each key once; what reads them into a map would not see that one is there twice.
+func (r *run) checkKeys(name string, of span) {
+	seen := map[string]int{}
+	for key := range of.Attributes().All() {
+		seen[key]++
+	}
+	for _, key := range slices.Sorted(maps.Keys(seen)) {
+		r.is(seen[key] == 1, "%s: it has %s %d times", name, key, seen[key])
+	}
 }
 
 func (r *run) checkRecord(call *call, server span, record record) {
