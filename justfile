@@ -8,7 +8,7 @@ default:
     @just --list --unsorted
 
 # All that CI checks, in its order.
-ci: fmt lint test unshared docs slim proto manifests deny sandbox observability clients sign-in cluster
+ci: fmt lint test unshared docs slim proto manifests deny sandbox observability telemetry clients sign-in cluster
 
 # Is everything formatted? (`cargo fmt` mends it.)
 fmt:
@@ -62,6 +62,10 @@ sandbox:
 # A real Prometheus in front of gateways under faults: every query of dashboard and rules has data. `--draw FILE` draws it.
 observability *ARGS:
     tests/observability/run {{ ARGS }}
+
+# The OpenTelemetry Collector's own receiver: what a traced caller's calls leave there, over gRPC and over HTTP.
+telemetry:
+    tests/telemetry/run
 
 # The gateway through the eyes of clients in five languages, their generated code, and their pages.
 clients:

@@ -49,8 +49,8 @@ type Gateway struct {
 func LookUpNamesOften() { dns.SetMinResolutionInterval(5 * time.Second) }
 
 // Dial makes the channel. One is enough for the whole process: it connects at the first call, keeps a connection to
-// every address of the target, and finds those that come later.
-func Dial(gateway Gateway) (*grpc.ClientConn, error) {
+// every address of the target, and finds those that come later. Options are added to its own: a tracer's stats handler, say.
+func Dial(gateway Gateway, options ...grpc.DialOption) (*grpc.ClientConn, error) {
 	secure, err := gateway.credentials()
 	if err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func Dial(gateway Gateway) (*grpc.ClientConn, error) {
 	if gateway.ServiceConfig != "" {
 		config = gateway.ServiceConfig
 	}
-	channel, err := grpc.NewClient(gateway.Target,
+	own := []grpc.DialOption{
 		grpc.WithTransportCredentials(secure),
 		grpc.WithDefaultServiceConfig(config),
 		grpc.WithConnectParams(grpc.ConnectParams{
@@ -68,7 +68,8 @@ func Dial(gateway Gateway) (*grpc.ClientConn, error) {
 		}),
 		// A gateway whose machine has vanished says nothing: ask, soon enough for another try within the deadline.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
-	)
+	}
+	channel, err := grpc.NewClient(gateway.Target, append(own, options...)...)
 	if err != nil {
 		return nil, err
 	}
