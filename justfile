@@ -45,8 +45,7 @@ proto:
     buf format --diff --exit-code
     .ci/breaking
 
-# Chart and kustomization: rendered, compared, held against Kubernetes' schemas. No cluster is needed, and none that
-# KUBECONFIG names is touched.
+# Chart and kustomization: rendered, compared, held against Kubernetes' schemas. No cluster is needed, and KUBECONFIG's is left alone.
 manifests:
     env -u KUBECONFIG tests/kubernetes/manifests
 
