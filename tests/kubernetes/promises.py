@@ -10,6 +10,11 @@ import yaml
 
 # Where a sidecar asks its control plane: its namespace, and ports.
 CONTROL_PLANES = {"istio": ("istio-system", {15012}), "linkerd": ("linkerd", {8080, 8086, 8090})}
+# What a connection with TLS takes, and a call in flight: 61 MiB are 1,000 of these.
+MIB = 1024 * 1024
+OF_A_CONNECTION = 25 * 1024
+OF_A_CALL = 61 * MIB // 1000
+CALLS_BY_DEFAULT = 1024
 
 
 class Rendered:
@@ -130,6 +135,17 @@ def a_container_that_ended_says_why_in_the_pods_status(it):
         yield "its last lines are lost to the status"
 
 
+def connections_and_calls_take_half_of_the_memory_at_most(it):
+    if not it.variables.get("GATEWAY_MAX_CONNECTIONS"):
+        yield "there is no limit of connections but that of file descriptors"
+        return
+    limit = int(it.gateway["resources"]["limits"]["memory"].removesuffix("Mi")) * MIB
+    taken = int(it.variables["GATEWAY_MAX_CONNECTIONS"]) * OF_A_CONNECTION
+    taken += int(it.variables.get("GATEWAY_MAX_IN_FLIGHT", CALLS_BY_DEFAULT)) * OF_A_CALL
+    if taken * 2 > limit:
+        yield f"connections and calls take {taken // MIB} MiB of {limit // MIB} MiB"
+
+
 PROMISES = (
     probes_ask_where_no_caller_takes_their_connections,
     helms_test_is_let_in_where_it_asks,
@@ -138,6 +154,7 @@ PROMISES = (
     a_collector_is_told_which_replica_speaks,
     no_variable_is_there_twice,
     a_container_that_ended_says_why_in_the_pods_status,
+    connections_and_calls_take_half_of_the_memory_at_most,
 )
 
 
