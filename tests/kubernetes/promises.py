@@ -3,6 +3,7 @@
 Each function is a promise. It takes the objects of one file and tells what breaks it.
 """
 
+import re
 import sys
 from urllib.parse import urlsplit
 
@@ -112,7 +113,6 @@ def a_sidecar_reaches_its_control_plane_and_outlives_the_drain(it):
 def a_collector_is_told_which_replica_speaks(it):
     said = dict(pair.split("=", 1) for pair in (it.variables.get("OTEL_RESOURCE_ATTRIBUTES") or "").split(",") if pair)
     fields = {each["name"]: each["valueFrom"]["fieldRef"]["fieldPath"] for each in it.gateway["env"] if "fieldRef" in each.get("valueFrom", {})}
-    names = [each["name"] for each in it.gateway["env"]]
     for attribute, field in {
         "k8s.pod.name": "metadata.name",
         "k8s.namespace.name": "metadata.namespace",
@@ -121,8 +121,15 @@ def a_collector_is_told_which_replica_speaks(it):
         variable = said.get(attribute, "").strip("$()")
         if fields.get(variable) != field:
             yield f"{attribute} is {said.get(attribute)}"
-        elif names.index(variable) > names.index("OTEL_RESOURCE_ATTRIBUTES"):
-            yield f"{variable} comes too late to be put in"
+
+
+def what_a_variable_puts_in_stands_before_it(it):
+    before = set()
+    for each in it.gateway["env"]:
+        for name in re.findall(r"\$\((\w+)\)", each.get("value") or ""):
+            if name not in before:
+                yield f"{each['name']} comes before {name}, which stays $({name})"
+        before.add(each["name"])
 
 
 def no_variable_is_there_twice(it):
@@ -152,6 +159,7 @@ PROMISES = (
     what_the_gateway_is_told_to_call_may_be_called,
     a_sidecar_reaches_its_control_plane_and_outlives_the_drain,
     a_collector_is_told_which_replica_speaks,
+    what_a_variable_puts_in_stands_before_it,
     no_variable_is_there_twice,
     a_container_that_ended_says_why_in_the_pods_status,
     connections_and_calls_take_half_of_the_memory_at_most,
