@@ -142,6 +142,23 @@ def a_container_that_ended_says_why_in_the_pods_status(it):
         yield "its last lines are lost to the status"
 
 
+def a_gateways_route_reaches_the_pods(it):
+    told = {
+        target["name"]
+        for policy in it.of("BackendTLSPolicy")
+        for target in policy["spec"]["targetRefs"]
+        if target["kind"] == "Service" and target.get("sectionName", "grpc") == "grpc"
+    }
+    for route in it.of("GRPCRoute"):
+        for name in {backend["name"] for rule in route["spec"]["rules"] for backend in rule["backendRefs"]}:
+            if it.variables.get("GATEWAY_TLS_CERT") and name not in told:
+                yield f"the Gateway speaks plaintext to {name}, which has TLS"
+        for namespace in {parent["namespace"] for parent in route["spec"]["parentRefs"] if it.policies and "namespace" in parent}:
+            names = [peer["namespaceSelector"].get("matchLabels") for peer in it.entered_by("grpc") if "namespaceSelector" in peer]
+            if None not in names and {"kubernetes.io/metadata.name": namespace} not in names:
+                yield f"the Gateway in {namespace} may not come in"
+
+
 def connections_and_calls_take_half_of_the_memory_at_most(it):
     if not it.variables.get("GATEWAY_MAX_CONNECTIONS"):
         yield "there is no limit of connections but that of file descriptors"
@@ -154,6 +171,7 @@ def connections_and_calls_take_half_of_the_memory_at_most(it):
 
 
 PROMISES = (
+    a_gateways_route_reaches_the_pods,
     probes_ask_where_no_caller_takes_their_connections,
     helms_test_is_let_in_where_it_asks,
     what_the_gateway_is_told_to_call_may_be_called,
