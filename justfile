@@ -45,9 +45,9 @@ proto:
     buf format --diff --exit-code
     .ci/breaking
 
-# Chart and kustomization: rendered, compared, held against Kubernetes' schemas. No cluster is needed.
+# Chart and kustomization: rendered, compared, held against Kubernetes' schemas. No cluster is needed, and KUBECONFIG's is left alone.
 manifests:
-    tests/kubernetes/manifests
+    env -u KUBECONFIG tests/kubernetes/manifests
 
 # Dependencies: bans, licences, sources, and advisories where their database is at hand.
 deny:
@@ -77,14 +77,14 @@ clients:
 sign-in:
     tests/sign_in/run
 
-# Chart, kustomization and images on a real Kubernetes; as root, on Debian.
+# Chart, kustomization and images on a real Kubernetes; as root, on Debian. With KUBECONFIG, on that cluster.
 kubernetes *NAMES:
     tests/kubernetes/run {{ NAMES }}
 
-# The same as a step of CI: where it cannot be, that is said aloud.
+# The same as a step of CI, always on a cluster of its own: where it cannot be, that is said aloud.
 cluster:
     if [[ "$(id -u)" == 0 && -e /etc/debian_version ]]; then \
-        tests/kubernetes/run; \
+        env -u KUBECONFIG tests/kubernetes/run; \
     else \
         echo "NOT RUN: a Kubernetes of one's own needs root, and Debian"; \
     fi

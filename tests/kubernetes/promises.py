@@ -3,6 +3,7 @@
 Each function is a promise. It takes the objects of one file and tells what breaks it.
 """
 
+import re
 import sys
 from urllib.parse import urlsplit
 
@@ -10,6 +11,11 @@ import yaml
 
 # Where a sidecar asks its control plane: its namespace, and ports.
 CONTROL_PLANES = {"istio": ("istio-system", {15012}), "linkerd": ("linkerd", {8080, 8086, 8090})}
+# What a connection with TLS takes, and a call in flight: 61 MiB are 1,000 of these.
+MIB = 1024 * 1024
+OF_A_CONNECTION = 25 * 1024
+OF_A_CALL = 61 * MIB // 1000
+CALLS_BY_DEFAULT = 1024
 
 
 class Rendered:
@@ -107,7 +113,6 @@ def a_sidecar_reaches_its_control_plane_and_outlives_the_drain(it):
 def a_collector_is_told_which_replica_speaks(it):
     said = dict(pair.split("=", 1) for pair in (it.variables.get("OTEL_RESOURCE_ATTRIBUTES") or "").split(",") if pair)
     fields = {each["name"]: each["valueFrom"]["fieldRef"]["fieldPath"] for each in it.gateway["env"] if "fieldRef" in each.get("valueFrom", {})}
-    names = [each["name"] for each in it.gateway["env"]]
     for attribute, field in {
         "k8s.pod.name": "metadata.name",
         "k8s.namespace.name": "metadata.namespace",
@@ -116,8 +121,15 @@ def a_collector_is_told_which_replica_speaks(it):
         variable = said.get(attribute, "").strip("$()")
         if fields.get(variable) != field:
             yield f"{attribute} is {said.get(attribute)}"
-        elif names.index(variable) > names.index("OTEL_RESOURCE_ATTRIBUTES"):
-            yield f"{variable} comes too late to be put in"
+
+
+def what_a_variable_puts_in_stands_before_it(it):
+    before = set()
+    for each in it.gateway["env"]:
+        for name in re.findall(r"\$\((\w+)\)", each.get("value") or ""):
+            if name not in before:
+                yield f"{each['name']} comes before {name}, which stays $({name})"
+        before.add(each["name"])
 
 
 def no_variable_is_there_twice(it):
@@ -130,14 +142,45 @@ def a_container_that_ended_says_why_in_the_pods_status(it):
         yield "its last lines are lost to the status"
 
 
+def a_gateways_route_reaches_the_pods(it):
+    told = {
+        target["name"]
+        for policy in it.of("BackendTLSPolicy")
+        for target in policy["spec"]["targetRefs"]
+        if target["kind"] == "Service" and target.get("sectionName", "grpc") == "grpc"
+    }
+    for route in it.of("GRPCRoute"):
+        for name in {backend["name"] for rule in route["spec"]["rules"] for backend in rule["backendRefs"]}:
+            if it.variables.get("GATEWAY_TLS_CERT") and name not in told:
+                yield f"the Gateway speaks plaintext to {name}, which has TLS"
+        for namespace in {parent["namespace"] for parent in route["spec"]["parentRefs"] if it.policies and "namespace" in parent}:
+            names = [peer["namespaceSelector"].get("matchLabels") for peer in it.entered_by("grpc") if "namespaceSelector" in peer]
+            if None not in names and {"kubernetes.io/metadata.name": namespace} not in names:
+                yield f"the Gateway in {namespace} may not come in"
+
+
+def connections_and_calls_take_half_of_the_memory_at_most(it):
+    if not it.variables.get("GATEWAY_MAX_CONNECTIONS"):
+        yield "there is no limit of connections but that of file descriptors"
+        return
+    limit = int(it.gateway["resources"]["limits"]["memory"].removesuffix("Mi")) * MIB
+    taken = int(it.variables["GATEWAY_MAX_CONNECTIONS"]) * OF_A_CONNECTION
+    taken += int(it.variables.get("GATEWAY_MAX_IN_FLIGHT", CALLS_BY_DEFAULT)) * OF_A_CALL
+    if taken * 2 > limit:
+        yield f"connections and calls take {taken // MIB} MiB of {limit // MIB} MiB"
+
+
 PROMISES = (
+    a_gateways_route_reaches_the_pods,
     probes_ask_where_no_caller_takes_their_connections,
     helms_test_is_let_in_where_it_asks,
     what_the_gateway_is_told_to_call_may_be_called,
     a_sidecar_reaches_its_control_plane_and_outlives_the_drain,
     a_collector_is_told_which_replica_speaks,
+    what_a_variable_puts_in_stands_before_it,
     no_variable_is_there_twice,
     a_container_that_ended_says_why_in_the_pods_status,
+    connections_and_calls_take_half_of_the_memory_at_most,
 )
 
 

@@ -18,7 +18,7 @@ RULES_TEST = "deploy/prometheus/rules_test.yaml"
 RUNBOOKS = "deploy/runbooks.md"
 JOB = "oci-backup-gateway"
 # What Grafana puts in.
-VARIABLES = {"$__rate_interval": "5s", "$namespace": ".*", "$job": JOB, "$pod": ".*"}
+VARIABLES = {"$__rate_interval": "5s", "$namespace": ".*", "$job": JOB, "$pod": ".*", "$method": ".*"}
 # No name leaves the machine to be looked up in vain.
 NOT_MADE = {'error_type="dns"', 'error_type=~"dns"'}
 
@@ -136,6 +136,9 @@ def the_dashboard_works(prometheus, dashboard):
                 wrong(f"{what}: lies over another, or beside the page")
                 break
         for target in panel["targets"]:
+            for name, matchers in promql.selectors(target["expr"]):
+                if not {"$namespace", "$job"} <= {value.rstrip("|") for _, _, value in matchers}:
+                    wrong(f"{what}: {name} is not that of the namespace and the job that are chosen")
             query = filled_in(target["expr"])
             if "$" in query:
                 wrong(f"{what}: a variable that is not there: {query}")

@@ -28,10 +28,11 @@ def labels(query):
 
 
 def alternatives(name, matchers):
-    """A selector for each value that an alternation names: of `5..|reset` both have to exist."""
+    """A selector for each value that an alternation names: of `5..|reset` both have to exist. An empty one is no label, which
+    need not be."""
     written = [""]
     for label, operator, value in matchers:
-        values = value.split("|") if operator == "=~" else [value]
+        values = [each for each in value.split("|") if each] if operator == "=~" else [value]
         written = [f'{before}{label}{operator}"{each}",' for before in written for each in values]
     return [f"{name}{{{braces}}}" for braces in written]
 

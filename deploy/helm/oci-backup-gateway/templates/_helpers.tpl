@@ -141,6 +141,16 @@ seccompProfile:
 {{- fail "extraEnv: OTEL_RESOURCE_ATTRIBUTES needs a value, which is added to the chart's own" }}
 {{- end }}
 {{- end }}
+{{- if and $v.networkPolicy.enabled (not $v.networkPolicy.otlp) (not $v.networkPolicy.extraEgress) }}
+{{- range $v.extraEnv }}
+{{- if and (regexMatch "^OTEL_EXPORTER_OTLP_((TRACES|METRICS|LOGS)_)?ENDPOINT$" .name) (or .value .valueFrom) }}
+{{- /* What goes where OCI is, by 443, is let out. */}}
+{{- if or $v.sandbox.enabled (not (regexMatch "^https://([^][/?#:]+|\\[[^][/?#]+\\])(:443)?([/?#]|$)" (default "" .value))) }}
+{{- fail (printf "networkPolicy.otlp is missing: extraEnv has %s, and nothing is let out to it; name its peers there, or in networkPolicy.extraEgress for a port other than 4317 and 4318" .name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if and $v.oci.certBundle.secretName $v.oci.certBundle.configMapName }}
 {{- fail "oci.certBundle has a secretName and a configMapName: one is enough" }}
 {{- end }}
