@@ -11,12 +11,14 @@ use crate::telemetry::Protocol;
 use crate::telemetry::Tls;
 use http::HeaderName;
 use http::Uri;
+use percent_encoding::percent_decode_str;
 use rustls::InconsistentKeys;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::sign::CertifiedKey;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -40,9 +42,26 @@ pub fn exports() -> Result<Exports, Problem> {
         traces: exported("TRACES")?,
         metrics: exported("METRICS")?,
         logs: exported("LOGS")?,
+        resource: resource()?,
         propagation,
         warnings,
     })
+}
+
+/// Who is speaking, by the variables; of the name, `OTEL_SERVICE_NAME` has the last word
+/// (opentelemetry.io/docs/specs/otel/resource/sdk).
+fn resource() -> Result<BTreeMap<String, String>, Problem> {
+    const NAME: &str = "OTEL_RESOURCE_ATTRIBUTES";
+    let attributes = text(NAME)?.unwrap_or_default();
+    let attributes = attributes.split(',').filter_map(|pair| pair.split_once('='));
+    let decoded = |(key, value): (&str, &str)| {
+        let value = percent_decode_str(value.trim()).decode_utf8().map_err(|_error| {
+            Problem::with(NAME, format_args!("{value:?}; UTF-8 in percent-encoding is expected"))
+        })?;
+        Ok((key.trim().to_owned(), value.into_owned()))
+    };
+    let name = text("OTEL_SERVICE_NAME")?.map(|name| Ok(("service.name".to_owned(), name)));
+    attributes.map(decoded).chain(name).collect()
 }
 
 /// Whether a signal goes out by OTLP. `/metrics` and the log on standard error are there whatever is said here.
@@ -297,16 +316,12 @@ fn headers(value: &str) -> Result<(), &'static str> {
         .ok_or("name=value is expected as HTTP has it, percent-encoded, and a comma between several")
 }
 
-/// Visible ASCII, as it stands or as `%` and two hexadecimal digits.
+/// Visible ASCII, when it is decoded; a `%` that begins nothing would leave the library with nothing.
 fn is_percent_encoded(value: &str) -> bool {
-    let visible = 0x20..0x7f;
-    let mut parts = value.split('%');
-    parts.next().is_some_and(|plain| plain.bytes().all(|byte| visible.contains(&byte)))
-        && parts.all(|part| {
-            let byte = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-            byte.is_some_and(|byte| visible.contains(&byte))
-                && part.bytes().all(|byte| visible.contains(&byte))
-        })
+    let begins_something =
+        |part: &str| part.get(..2).is_some_and(|digits| u8::from_str_radix(digits, 16).is_ok());
+    value.split('%').skip(1).all(begins_something)
+        && percent_decode_str(value).all(|byte| (0x20..0x7f).contains(&byte))
 }
 
 fn temporality(value: &str) -> Result<(), &'static str> {

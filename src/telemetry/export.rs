@@ -19,7 +19,9 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::PeriodicReader;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::resource::TelemetryResourceDetector;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::mpsc;
 use std::thread;
@@ -42,6 +44,8 @@ pub struct Exports {
     pub metrics: Option<Export>,
     /// The gateway's own lines of the log, which go to standard error all the same.
     pub logs: Option<Export>,
+    /// Who is speaking, as far as the operator says.
+    pub resource: BTreeMap<String, String>,
     /// Whether traces go on across processes.
     pub propagation: Propagation,
     /// What was asked for beside that and is not done, for the log.
@@ -115,7 +119,7 @@ pub struct Exporting {
 impl Exporting {
     /// Exports what is asked for from now on. Not to be called from within a runtime: the HTTP client blocks.
     pub fn start(exports: &Exports) -> Result<Self, Unexportable> {
-        let resource = resource();
+        let resource = resource(&exports.resource);
         let asked = [&exports.traces, &exports.metrics, &exports.logs];
         let is_grpc = asked.into_iter().flatten().any(|export| export.protocol == Protocol::Grpc);
         let grpc = if is_grpc { Some(start_runtime()?) } else { None };
@@ -160,17 +164,17 @@ impl Exporting {
     }
 }
 
-/// Who we are to a collector: what `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say, else the program's name, and an
-/// instance of it that is no other one (opentelemetry.io/docs/specs/semconv/resource/service).
-fn resource() -> Resource {
-    let said = Resource::builder().build();
-    let name = said.get(&"service.name".into());
-    let name = name.is_none_or(|name| name.as_str().starts_with("unknown_service"));
-    let name = name.then(|| KeyValue::new("service.name", env!("CARGO_PKG_NAME")));
-    let instance = said.get(&"service.instance.id".into()).is_none();
-    let instance = instance.then(|| KeyValue::new("service.instance.id", random_uuid()));
-    let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
-    Resource::builder().with_attributes([version].into_iter().chain(name).chain(instance)).build()
+/// Who we are to a collector: what the operator says, else the program's name, and an instance of it that is no other one
+/// (opentelemetry.io/docs/specs/semconv/resource/service).
+fn resource(said: &BTreeMap<String, String>) -> Resource {
+    let ours = [
+        KeyValue::new("service.name", env!("CARGO_PKG_NAME")),
+        KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+        KeyValue::new("service.instance.id", random_uuid()),
+    ];
+    let said = said.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
+    let builder = Resource::builder_empty().with_detector(Box::new(TelemetryResourceDetector));
+    builder.with_attributes(ours.into_iter().chain(said)).build()
 }
 
 /// By RFC 9562, version 4.

@@ -1,7 +1,17 @@
 //! Which lines are wanted, in the form of `RUST_LOG`.
 
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
+use tracing::Event;
+use tracing::Subscriber;
+use tracing::callsite::Identifier;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::Context;
 
 /// The target of the gateway's own lines, or what it begins with.
 pub(super) const OURS: &str = env!("CARGO_CRATE_NAME");
@@ -21,6 +31,27 @@ pub(super) fn read(text: &str) -> Result<EnvFilter, InvalidFilter> {
     Err(InvalidFilter(format!(
         "{text:?} has no level (off, error, warn, info, debug, trace) for the gateway's own lines"
     )))
+}
+
+/// What the exporters say of a collector that is away, they say at each export: here it is said once a minute.
+#[derive(Default)]
+pub(super) struct Exporters(Mutex<HashMap<Identifier, Instant>>);
+
+impl<S: Subscriber> Layer<S> for Exporters {
+    fn event_enabled(&self, event: &Event<'_>, _context: Context<'_, S>) -> bool {
+        const AGAIN: Duration = Duration::from_secs(60);
+        if !event.metadata().target().starts_with("opentelemetry") {
+            return true;
+        }
+        let now = Instant::now();
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = told.get(&event.metadata().callsite());
+        let is_due = last.is_none_or(|last| now.duration_since(*last) >= AGAIN);
+        if is_due {
+            told.insert(event.metadata().callsite(), now);
+        }
+        is_due
+    }
 }
 
 /// Whether one part of it is a level for everything, or names a target that begins ours or that ours begins.

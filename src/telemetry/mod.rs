@@ -90,7 +90,8 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let filter = filter::read(filter)?;
-    let registry = tracing_subscriber::registry().with(filter).with(forward::Forward);
+    let registry = tracing_subscriber::registry().with(filter).with(filter::Exporters::default());
+    let registry = registry.with(forward::Forward);
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     Ok(match format {
         Format::Json => Box::new(registry.with(layer.json().flatten_event(true).with_current_span(false))),

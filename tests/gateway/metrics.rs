@@ -93,7 +93,7 @@ async fn call_nothing(rig: &Rig, path: &'static str) {
 }
 
 /// Every family, but those of a credential that expires.
-const TYPES: [(&str, &str); 23] = [
+const TYPES: [(&str, &str); 27] = [
     ("gateway_build_info", "gauge"),
     ("gateway_calls_failed_total", "counter"),
     ("gateway_calls_in_flight", "gauge"),
