@@ -93,13 +93,12 @@ impl Attempt {
 
     fn close(&mut self, status: Option<u16>, error: Option<&'static str>) {
         self.is_ended = true;
-        let error = match (error, status) {
-            (Some(error), _) => Some(Value::from(error)),
-            // The conventions' word for an error status is the status.
-            (None, Some(status @ 300..)) => Some(Value::from(status.to_string())),
-            (None, _) => None,
+        // The conventions' word for an error status is the status, and then there is no more to say of it.
+        let (error, described) = match (error, status) {
+            (Some(error), _) => (Some(Value::from(error)), Some(Cow::Borrowed(error))),
+            (None, Some(status @ 300..)) => (Some(Value::from(status.to_string())), Some(Cow::Borrowed(""))),
+            (None, _) => (None, None),
         };
-        let described = error.as_ref().map(|error| Cow::Owned(error.to_string()));
         let status = status.map(|status| KeyValue::new(names::HTTP_RESPONSE_STATUS_CODE, i64::from(status)));
         let answer = status.into_iter().chain(error.map(|error| KeyValue::new(names::ERROR_TYPE, error)));
         let known = self.attributes.len();

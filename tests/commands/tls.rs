@@ -125,7 +125,8 @@ async fn probes_ask_the_health_listener_and_callers_need_a_certificate() {
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
     }
     let plaintext = program("healthcheck").arg(gateway.to_string()).run();
-    assert!(plaintext.refusal(1).starts_with(&gateway.to_string()), "{plaintext:?}");
+    let line = plaintext.refusal(1);
+    assert!(line.starts_with(&gateway.to_string()) && line.ends_with("ask --health-listen"), "{line}");
     assert_eq!(
         serve.logged("TLS handshakes came to nothing; this is the last one")["error"],
         "the caller spoke plaintext"
