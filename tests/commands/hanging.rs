@@ -3,6 +3,7 @@
 use crate::process::Program;
 use crate::process::program;
 use crate::serve::create;
+use crate::sign_in::NOBODY;
 use crate::sign_in::VOLUME;
 use crate::sign_in::metric;
 use crate::sign_in::page;
@@ -127,7 +128,8 @@ async fn a_file_that_begins_to_hang_keeps_the_credential_and_is_told_within_ten_
 async fn a_profile_that_hangs_gives_its_region_when_it_is_read() {
     let upstream = Upstream::start().await;
     let hung = Hung::at(upstream.path("config"));
-    let program = upstream.sign_in(serve()).without("OCI_CLI_ENDPOINT");
+    // Then OCI is where its region is; nobody here goes there.
+    let program = upstream.sign_in(serve()).without("OCI_CLI_ENDPOINT").env("GATEWAY_PROXY", NOBODY);
     let mut serve = program.start();
     serve.address();
     readiness(&mut serve, 503).await;
