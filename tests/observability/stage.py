@@ -83,13 +83,13 @@ class Stage(contextlib.ExitStack):
             process.kill()
             process.wait()
 
-    def serve(self, name, endpoint, *more, variables=()):
-        """A gateway; its address for calls."""
+    def serve(self, name, endpoint, *more, variables=(), comes_to="readyz"):
+        """A gateway; its address for calls. One that sees that its place is not OCI's comes to be alive, and not ready."""
         listen, admin = (f"127.0.0.1:{free_port()}" for _ in range(2))
         files = ("--config-file", f"{self.work}/oci/config")
         listeners = ("--listen", listen, "--admin-listen", admin)
         self.start(name, self.binary, "serve", *listeners, "--endpoint", endpoint, *files, *more, variables=variables)
-        wait(lambda: fetch(f"http://{admin}/readyz"), f"{name} is ready")
+        wait(lambda: fetch(f"http://{admin}/{comes_to}"), f"{name}: {comes_to}")
         self.admin[name] = admin
         return listen
 
@@ -122,7 +122,7 @@ class Stage(contextlib.ExitStack):
         tls = ("--tls-cert", certificate, "--tls-key", key)
         self.two = self.serve("two", f"http://{upstream}", *tls, variables=variables)
         self.astray = self.serve("astray", f"http://127.0.0.1:{free_port()}")
-        self.wary = self.serve("wary", f"https://{self.two}")
+        self.wary = self.serve("wary", f"https://{self.two}", comes_to="livez")
         with open(certificate, "rb") as file:
             self.authority = file.read()
         return self
@@ -143,6 +143,7 @@ class Stage(contextlib.ExitStack):
 
     def page(self, name):
         return fetch(f"http://{self.admin[name]}/metrics")
+
 
 
 class Callers:
