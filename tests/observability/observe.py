@@ -214,12 +214,21 @@ def reasons_asked_for(query):
     }
 
 
-def play(callers):
+def what_was_staged_has_happened(stage):
+    """A counter that is there from the start has data also when nobody counts."""
+    pages = "".join(map(stage.page, stage.admin))
+    for name in ("gateway_calls_total", "gateway_calls_shed_total", "gateway_connections_refused_total"):
+        if not re.search(rf"^{name} [1-9]", pages, re.MULTILINE):
+            wrong(f"{name}: the run has none")
+
+
+def play(stage, callers):
     """Half a minute in which everything happens that a query asks for."""
     callers.mishaps.set()
     for _ in range(7):
         time.sleep(3)
         callers.crowd()
+        stage.knock()
     time.sleep(6)
 
 
@@ -253,8 +262,9 @@ def main():
                 play_a_story(stage, callers)
                 keep(prometheus, dashboard, arguments.keep)
                 return
-            play(callers)
+            play(stage, callers)
             the_pages_are_in_order(stage)
+            what_was_staged_has_happened(stage)
             rules = the_rules_work(prometheus)
             every_alert_is_complete(rules)
             panels = the_dashboard_works(prometheus, dashboard)
