@@ -96,7 +96,7 @@ class Stage(contextlib.ExitStack):
     def set(self):
         """Four gateways: `one` with room for few calls, `two` with TLS and tokens; `astray` calls an OCI that is not
         there, and `wary`, with room for few connections, one whose certificate it does not trust."""
-        log = self.start(
+        log = self.log = self.start(
             "one", self.binary, "sandbox", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
             "--write-config", f"{self.work}/oci", "--max-in-flight", "16", "--attempt-timeout", "1s",
         )  # fmt: skip
