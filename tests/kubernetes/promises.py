@@ -15,7 +15,7 @@ CONTROL_PLANES = {"istio": ("istio-system", {15012}), "linkerd": ("linkerd", {80
 METADATA = ("169.254.169.254/32", "fd00:c1::a9fe:a9fe/128")
 # What a connection with TLS takes, and a call in flight: 61 MiB are 1,000 of these.
 MIB = 1024 * 1024
-OF_A_CONNECTION = 25 * 1024
+OF_A_CONNECTION = 36 * 1024
 OF_A_CALL = 61 * MIB // 1000
 CALLS_BY_DEFAULT = 1024
 
