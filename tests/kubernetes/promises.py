@@ -11,9 +11,11 @@ import yaml
 
 # Where a sidecar asks its control plane: its namespace, and ports.
 CONTROL_PLANES = {"istio": ("istio-system", {15012}), "linkerd": ("linkerd", {8080, 8086, 8090})}
+# The metadata service of an instance.
+METADATA = ("169.254.169.254/32", "fd00:c1::a9fe:a9fe/128")
 # What a connection with TLS takes, and a call in flight: 61 MiB are 1,000 of these.
 MIB = 1024 * 1024
-OF_A_CONNECTION = 25 * 1024
+OF_A_CONNECTION = 36 * 1024
 OF_A_CALL = 61 * MIB // 1000
 CALLS_BY_DEFAULT = 1024
 
@@ -83,6 +85,12 @@ def what_the_gateway_is_told_to_call_may_be_called(it):
             port = url.port or {"http": 80, "https": 443}[url.scheme]
             if not it.left_by(port):
                 yield f"{name} is {url.geturl()}, and nothing leaves by port {port}"
+
+
+def an_instance_is_asked_by_whichever_family_it_has(it):
+    if it.policies and it.variables.get("OCI_CLI_AUTH") == "instance_principal":
+        peers = [peer.get("ipBlock", {}).get("cidr") for peer in it.left_by(80)]
+        yield from (f"{peer} is not reached" for peer in METADATA if peer not in peers)
 
 
 def a_sidecar_reaches_its_control_plane_and_outlives_the_drain(it):
@@ -175,6 +183,7 @@ PROMISES = (
     probes_ask_where_no_caller_takes_their_connections,
     helms_test_is_let_in_where_it_asks,
     what_the_gateway_is_told_to_call_may_be_called,
+    an_instance_is_asked_by_whichever_family_it_has,
     a_sidecar_reaches_its_control_plane_and_outlives_the_drain,
     a_collector_is_told_which_replica_speaks,
     what_a_variable_puts_in_stands_before_it,

@@ -214,12 +214,36 @@ def reasons_asked_for(query):
     }
 
 
-def play(callers):
+def what_was_staged_has_happened(stage):
+    """A counter that is there from the start has data also when nobody counts."""
+    pages = "".join(map(stage.page, stage.admin))
+    for name in ("gateway_calls_total", "gateway_calls_shed_total", "gateway_connections_refused_total"):
+        if not re.search(rf"^{name} [1-9]", pages, re.MULTILINE):
+            wrong(f"{name}: the run has none")
+
+
+def the_runbooks_programs_read_the_log(stage):
+    """The log as it is, which has lines that are no JSON: what `sandbox` prints, and what a process says last."""
+    with open(RUNBOOKS, encoding="utf-8") as file:
+        text = file.read()
+    programs = re.findall(r"\| jq (-\S+(?: -\S+)*) '([^']+)'", text)
+    if len(programs) != text.count("jq ") or not programs:
+        wrong(f"{RUNBOOKS}: a use of jq that is not `| jq OPTIONS 'PROGRAM'`")
+    with open(stage.log, encoding="utf-8") as file:
+        lines = f"{file.read()}error: the last words\n"
+    for options, program in programs:
+        run = subprocess.run(["jq", *options.split(), program], input=lines, text=True, capture_output=True)
+        if run.returncode or "UNAVAILABLE" not in run.stdout:
+            wrong(f"{RUNBOOKS}: jq {options} '{program}': {run.returncode}, {run.stderr or 'no failed call'}")
+
+
+def play(stage, callers):
     """Half a minute in which everything happens that a query asks for."""
     callers.mishaps.set()
     for _ in range(7):
         time.sleep(3)
         callers.crowd()
+        stage.knock()
     time.sleep(6)
 
 
@@ -253,8 +277,10 @@ def main():
                 play_a_story(stage, callers)
                 keep(prometheus, dashboard, arguments.keep)
                 return
-            play(callers)
+            play(stage, callers)
             the_pages_are_in_order(stage)
+            what_was_staged_has_happened(stage)
+            the_runbooks_programs_read_the_log(stage)
             rules = the_rules_work(prometheus)
             every_alert_is_complete(rules)
             panels = the_dashboard_works(prometheus, dashboard)

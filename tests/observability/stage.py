@@ -83,20 +83,20 @@ class Stage(contextlib.ExitStack):
             process.kill()
             process.wait()
 
-    def serve(self, name, endpoint, *more, variables=()):
-        """A gateway; its address for calls."""
+    def serve(self, name, endpoint, *more, variables=(), comes_to="readyz"):
+        """A gateway; its address for calls. One that sees that its place is not OCI's comes to be alive, and not ready."""
         listen, admin = (f"127.0.0.1:{free_port()}" for _ in range(2))
         files = ("--config-file", f"{self.work}/oci/config")
         listeners = ("--listen", listen, "--admin-listen", admin)
         self.start(name, self.binary, "serve", *listeners, "--endpoint", endpoint, *files, *more, variables=variables)
-        wait(lambda: fetch(f"http://{admin}/readyz"), f"{name} is ready")
+        wait(lambda: fetch(f"http://{admin}/{comes_to}"), f"{name}: {comes_to}")
         self.admin[name] = admin
         return listen
 
     def set(self):
         """Four gateways: `one` with room for few calls, `two` with TLS and tokens; `astray` calls an OCI that is not
-        there, and `wary` one whose certificate it does not trust."""
-        log = self.start(
+        there, and `wary`, with room for few connections, one whose certificate it does not trust."""
+        log = self.log = self.start(
             "one", self.binary, "sandbox", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
             "--write-config", f"{self.work}/oci", "--max-in-flight", "16", "--attempt-timeout", "1s",
         )  # fmt: skip
@@ -122,7 +122,7 @@ class Stage(contextlib.ExitStack):
         tls = ("--tls-cert", certificate, "--tls-key", key)
         self.two = self.serve("two", f"http://{upstream}", *tls, variables=variables)
         self.astray = self.serve("astray", f"http://127.0.0.1:{free_port()}")
-        self.wary = self.serve("wary", f"https://{self.two}")
+        self.wary = self.serve("wary", f"https://{self.two}", "--max-connections", "4", comes_to="livez")
         with open(certificate, "rb") as file:
             self.authority = file.read()
         return self
@@ -143,6 +143,16 @@ class Stage(contextlib.ExitStack):
 
     def page(self, name):
         return fetch(f"http://{self.admin[name]}/metrics")
+
+
+    def knock(self):
+        """More connections at a time than `wary` has room for."""
+        host, port = self.wary.split(":")
+        with contextlib.ExitStack() as open_ones:
+            for _ in range(12):
+                # Whoever is refused may hear of it in time.
+                with contextlib.suppress(OSError):
+                    open_ones.enter_context(socket.create_connection((host, int(port)), timeout=5))
 
 
 class Callers:
