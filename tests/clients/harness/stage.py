@@ -11,6 +11,8 @@ from .processes import Gateway, Program, Sandbox
 
 # What a library is told in scenarios that want to see the gateway's first answer.
 WITHOUT_RETRIES = languages.ROOT / "tests/clients/without-retries.json"
+# What it is told in those that call a gateway which says that it does not serve.
+WITHOUT_HEALTH = languages.ROOT / "tests/clients/without-health.json"
 
 
 class Stage:
@@ -57,6 +59,10 @@ class Stage:
     def once(self, gateway: str, *flags) -> Program:
         """A program whose library repeats nothing, and asks for no health."""
         return self.program(gateway, "--service-config", WITHOUT_RETRIES, *flags)
+
+    def regardless(self, gateway: str) -> Program:
+        """A program whose library asks for no health."""
+        return self.program(gateway, "--service-config", WITHOUT_HEALTH)
 
     def command(self, *arguments) -> subprocess.CompletedProcess:
         """The program as people start it; `took` is how long it ran."""
