@@ -51,11 +51,11 @@ pub(super) async fn run(settings: Serve, given: &Given, recorder: Recorder) -> R
         () = signals.next() => {}
         () = server.broken() => {
             // Creates on their way are not to be cut off for that.
-            drain(server, &mut signals).await?;
+            drain(server, &mut signals, Asked::NotYet).await?;
             return Err(Failure::Runtime("a listener has ended by itself".to_owned()));
         }
     }
-    drain(server, &mut signals).await
+    drain(server, &mut signals, Asked::Already).await
 }
 
 /// Why it does not serve; a listener by the name that its address was given by.
@@ -109,11 +109,21 @@ pub(super) fn config(listen: &Listen, given: &Given) -> Result<server::Config, F
     })
 }
 
+/// Whether a signal is why it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    Already,
+    NotYet,
+}
+
 /// Drains, until another signal says that nobody wants to wait for it. A hard end is no failure otherwise: the operator
 /// set its time, and the log has said what was cut.
-pub(super) async fn drain(server: Server, signals: &mut Signals) -> Result<ExitCode, Failure> {
+pub(super) async fn drain(server: Server, signals: &mut Signals, asked: Asked) -> Result<ExitCode, Failure> {
     let mut is_asked_again = false;
     let hurried = async {
+        if asked == Asked::NotYet {
+            signals.next().await;
+        }
         signals.next().await;
         is_asked_again = true;
     };

@@ -158,6 +158,8 @@ impl Pem {
         let Some(path) = path else { return Ok(None) };
         let text = file::read(Path::new(&path));
         let text = text.map_err(|error| Problem::with(&name, format_args!("{path}: {error}")))?;
+        // An editor's mark before the first line would hide what begins there.
+        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text).to_vec();
         Ok(Some(Self { name, path, text }))
     }
 

@@ -127,7 +127,7 @@ impl Outcome {
 }
 
 impl Cause {
-    /// Whether this was not OCI: there is no such name, or what has it answers in other words. A silent one may be OCI, and
+    /// Whether this was not OCI: its name does not resolve, or whatever answers there has other words. A silent one may be OCI, and
     /// so may one whose errors come from something before it.
     #[must_use]
     pub fn is_elsewhere(&self) -> bool {

@@ -42,8 +42,10 @@ impl Record {
     pub(super) fn note(&self, failure: Option<&Cause>) {
         let seen = match failure {
             None => Standing::Accepted,
-            Some(Cause::Service(service)) if service.status == StatusCode::UNAUTHORIZED => Standing::Refused,
-            Some(Cause::Service(service)) if has_looked(service) => Standing::Accepted,
+            Some(Cause::Service(service)) if has_looked(service) => match service.status {
+                StatusCode::UNAUTHORIZED => Standing::Refused,
+                _ => Standing::Accepted,
+            },
             Some(
                 Cause::Service(_)
                 | Cause::Decode(_)
@@ -61,7 +63,7 @@ impl Record {
     }
 }
 
-/// Whether this was OCI, and it knew the caller.
+/// Whether this was OCI, and it looked who the caller was.
 fn has_looked(service: &Service) -> bool {
     let is_throttled = service.status == StatusCode::TOO_MANY_REQUESTS;
     service.status.is_client_error() && !is_throttled && service.code.is_some()
@@ -78,7 +80,7 @@ mod tests {
         for (status, body, seen) in [
             (404, known, Standing::Accepted),
             (401, known, Standing::Refused),
-            (401, "<html>", Standing::Refused),
+            (401, "<html>", Standing::Unknown),
             (404, "<html>", Standing::Unknown),
             (403, "", Standing::Unknown),
             (429, r#"{"code": "TooManyRequests", "message": "later"}"#, Standing::Unknown),

@@ -6,7 +6,6 @@ use crate::oci;
 use crate::oci::Standing;
 use crate::oci::deadline::Deadline;
 use crate::oci::error::Cause;
-use crate::oci::error::Service;
 use crate::oci::probe::Knock;
 use crate::oci::probe::Probe;
 use crate::pb::backup_service_server::BackupServiceServer;
@@ -43,7 +42,7 @@ pub(super) enum State {
     },
     /// There is a credential, of which OCI has not said anything yet.
     Asking,
-    /// Whatever answers where OCI is looked for is not OCI, and nobody has heard of OCI there before.
+    /// Whatever answers where OCI is looked for is not OCI, which this process has never heard of.
     Lost {
         /// What it was instead.
         said: String,
@@ -145,6 +144,7 @@ impl Readiness {
     ) {
         let mut standing = client.standing();
         let mut shown: Option<Arc<Credentials>> = None;
+        let mut has_met_oci = false;
         loop {
             let held = self.loaded(&*credentials).await;
             let is_new = shown.as_ref().is_none_or(|shown| !Arc::ptr_eq(shown, &held));
@@ -155,10 +155,15 @@ impl Readiness {
             // Whoever is rolled out with a credential that OCI does not know must not take the place of those that work.
             let is_unknown = *standing.borrow() == Standing::Unknown;
             if let Some(time) = first_look.filter(|_time| is_unknown) {
-                self.look(&client, &held, time, is_new).await;
+                let unheard = self.look(&client, &held, time, has_met_oci).await;
+                // Not again and again.
+                if let Some(cause) = unheard.filter(|_cause| is_new) {
+                    tracing::warn!(cause, "OCI could not be asked about the credential; `check` says more");
+                }
             }
             shown = Some(Arc::clone(&held));
             let seen = *standing.borrow_and_update();
+            has_met_oci |= seen != Standing::Unknown;
             let (state, look_again) = match seen {
                 Standing::Accepted => (State::Ready, LOAD_AGAIN),
                 // A silent OCI keeps nobody out, and is asked on: its first word may be a refusal.
@@ -193,32 +198,34 @@ impl Readiness {
         }
     }
 
-    /// Asks OCI about a credential of which it has said nothing. Who serves already goes on: most new credentials are as
-    /// good as the old, and the place was right before.
-    async fn look(&self, client: &oci::Client, held: &Credentials, within: Duration, is_new: bool) {
-        let before = self.state();
-        if !matches!(before, State::Ready | State::Lost { .. }) {
+    /// Asks OCI about a credential of which it has said nothing; tells why it still has not, unless the state says that.
+    /// Who serves already goes on: most new credentials are as good as the old.
+    async fn look(
+        &self,
+        client: &oci::Client,
+        held: &Credentials,
+        within: Duration,
+        has_met_oci: bool,
+    ) -> Option<String> {
+        let serves = self.state() == State::Ready;
+        let was_lost = matches!(self.state(), State::Lost { .. });
+        if !serves && !was_lost {
             self.set(State::Asking).await;
         }
-        let Err(error) = probe(client, held, within).await else { return };
+        let error = probe(client, held, within).await.err()?;
         let said = match &*error.cause {
             Cause::Deadline { last: None } => format!("no answer within {within:?}"),
             cause => cause.describe(),
         };
-        if error.cause.is_elsewhere() && before != State::Ready {
+        if error.cause.is_elsewhere() && !serves && !has_met_oci {
             self.set(State::Lost { said }).await;
-            return;
+            return None;
         }
-        // In trouble, but there.
-        if let Cause::Service(Service { code: Some(_ocis), .. }) = &*error.cause
-            && before != State::Ready
-        {
+        if was_lost {
             self.set(State::Asking).await;
         }
-        // Not again and again, and a refusal has its own line.
-        if is_new && *client.standing().borrow() == Standing::Unknown {
-            tracing::warn!(cause = said, "OCI could not be asked about the credential; `check` says more");
-        }
+        // A refusal has its own line.
+        Some(said).filter(|_said| *client.standing().borrow() == Standing::Unknown)
     }
 }
 
@@ -275,7 +282,8 @@ mod tests {
         ) -> BoxFuture<'_, Result<transport::Response, transport::Error>> {
             let refuses =
                 self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-            let (status, body) = if refuses.is_ok() { (401, "{}") } else { (200, "[]") };
+            let (status, body) =
+                if refuses.is_ok() { (401, r#"{"code": "NotAuthenticated"}"#) } else { (200, "[]") };
             let answer =
                 http::Response::builder().status(status).body(Ok(Bytes::from_static(body.as_bytes())));
             Box::pin(async { Ok(answer.unwrap()) })
@@ -431,8 +439,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_finds_another_server_where_oci_should_be_is_not_ready_before_it_hears_of_oci() {
         const BUSY: &str = r#"{"code": "InternalServerError", "message": "later"}"#;
-        for (status, body) in [(302, ""), (404, "<html>"), (403, ""), (200, "<html>"), (200, "{}")] {
-            for (later, words) in [(500, BUSY), (200, "[]")] {
+        for (status, body) in
+            [(302, ""), (401, "<html>"), (404, "<html>"), (403, ""), (200, "<html>"), (200, "{}")]
+        {
+            for (later, words) in [(500, BUSY), (503, "<html>"), (200, "[]")] {
                 let began = Instant::now();
                 let http =
                     Elsewhere([(3, status, body), (1, later, words), (99, 200, "[]")], AtomicU32::new(0));

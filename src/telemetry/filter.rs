@@ -39,16 +39,18 @@ pub(super) struct Exporters(Mutex<HashMap<Identifier, Instant>>);
 
 impl<S: Subscriber> Layer<S> for Exporters {
     fn event_enabled(&self, event: &Event<'_>, _context: Context<'_, S>) -> bool {
+        let metadata = event.metadata();
+        !metadata.target().starts_with("opentelemetry") || self.is_due(metadata.callsite(), Instant::now())
+    }
+}
+
+impl Exporters {
+    fn is_due(&self, line: Identifier, now: Instant) -> bool {
         const AGAIN: Duration = Duration::from_secs(60);
-        if !event.metadata().target().starts_with("opentelemetry") {
-            return true;
-        }
-        let now = Instant::now();
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = told.get(&event.metadata().callsite());
-        let is_due = last.is_none_or(|last| now.duration_since(*last) >= AGAIN);
+        let is_due = told.get(&line).is_none_or(|last| now.duration_since(*last) >= AGAIN);
         if is_due {
-            told.insert(event.metadata().callsite(), now);
+            told.insert(line, now);
         }
         is_due
     }
@@ -64,6 +66,24 @@ fn is_about_us(part: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tracing::Callsite;
+
+    #[test]
+    fn each_line_of_an_exporter_is_told_once_a_minute() {
+        let line = |callsite: &'static dyn Callsite| callsite.metadata().callsite();
+        let [first, second] = [
+            line(tracing::callsite! { name: "first", kind: tracing::metadata::Kind::EVENT, fields: }),
+            line(tracing::callsite! { name: "second", kind: tracing::metadata::Kind::EVENT, fields: }),
+        ];
+        let (exporters, begin) = (Exporters::default(), Instant::now());
+        let told =
+            |line: &Identifier, seconds| exporters.is_due(line.clone(), begin + Duration::from_secs(seconds));
+        assert_eq!(
+            [0, 1, 59, 60, 61, 120].map(|at| told(&first, at)),
+            [true, false, false, true, false, true]
+        );
+        assert!(told(&second, 61));
+    }
 
     #[test]
     fn a_filter_says_how_much_of_our_own_lines_is_wanted() {

@@ -11,6 +11,7 @@ use crate::commands::connect::Connected;
 use crate::commands::connect::join;
 use crate::commands::door;
 use crate::commands::serve;
+use crate::commands::serve::Asked;
 use crate::commands::signals::Signals;
 use crate::config;
 use crate::config::Given;
@@ -66,20 +67,27 @@ pub(super) async fn run(settings: config::Sandbox, given: &Given) -> Result<Exit
     say("\nMaking a backup of a boot volume and of a volume ...\n");
     let shown = tokio::select! {
         made = demonstration::run(server.address(), &client) => made.map(|table| say(&table)),
-        () = signals.next() => return end(server, sandbox, &mut signals).await,
+        () = signals.next() => return end(server, sandbox, &mut signals, Asked::Already).await,
     };
+    let mut asked = Asked::NotYet;
     if shown.is_ok() && !settings.once {
         say(&paste::lines(server.address()));
         signals.next().await;
+        asked = Asked::Already;
     }
-    let ended = end(server, sandbox, &mut signals).await;
+    let ended = end(server, sandbox, &mut signals, asked).await;
     shown.map_err(Failure::Runtime)?;
     ended
 }
 
 /// The gateway first: it still calls the OCI while it drains.
-async fn end(server: Server, sandbox: Sandbox, signals: &mut Signals) -> Result<ExitCode, Failure> {
-    let drained = serve::drain(server, signals).await;
+async fn end(
+    server: Server,
+    sandbox: Sandbox,
+    signals: &mut Signals,
+    asked: Asked,
+) -> Result<ExitCode, Failure> {
+    let drained = serve::drain(server, signals, asked).await;
     sandbox.stop().await;
     drained
 }

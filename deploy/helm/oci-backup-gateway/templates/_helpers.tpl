@@ -251,8 +251,9 @@ seccompProfile:
 {{- if and $v.networkPolicy.enabled (not $v.networkPolicy.otlp) (not $v.networkPolicy.extraEgress) }}
 {{- range $v.extraEnv }}
 {{- if and (regexMatch "^OTEL_EXPORTER_OTLP_((TRACES|METRICS|LOGS)_)?ENDPOINT$" .name) (or .value .valueFrom) }}
-{{- /* What goes where OCI is, by 443, is let out. */}}
-{{- if or $v.sandbox.enabled (not (regexMatch "^https://([^][/?#:]+|\\[[^][/?#]+\\])(:443)?([/?#]|$)" (default "" .value))) }}
+{{- /* What goes where OCI is, by 443, is let out; what stays in the pod is nobody's to let. */}}
+{{- if regexMatch "^https?://(localhost|127[.][0-9.]+|\\[::1\\])([:/]|$)" (default "" .value) }}
+{{- else if or $v.sandbox.enabled (not (regexMatch "^https://([^][/?#:]+|\\[[^][/?#]+\\])(:443)?([/?#]|$)" (default "" .value))) }}
 {{- fail (printf "networkPolicy.otlp is missing: extraEnv has %s, and nothing is let out to it; name its peers there, or in networkPolicy.extraEgress for a port other than 4317 and 4318" .name) }}
 {{- end }}
 {{- end }}
