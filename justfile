@@ -83,10 +83,10 @@ kubernetes *NAMES:
 
 # The same as a step of CI, always on a cluster of its own: where it cannot be, that is said aloud.
 cluster:
-    if [[ "$(id -u)" == 0 && -e /etc/debian_version ]]; then \
+    if [[ "$(id -u)" == 0 && -e /etc/debian_version ]] && unshare --mount --net true; then \
         env -u KUBECONFIG tests/kubernetes/run; \
     else \
-        echo "NOT RUN: a Kubernetes of one's own needs root, and Debian"; \
+        echo "NOT RUN: a Kubernetes of one's own needs root, Debian, and namespaces of its own"; \
     fi
 
 # Faults planted into the gateway, all or those that are named: a test has to find each.

@@ -1,5 +1,8 @@
 //! The program at the limits of the system: descriptors, processor, memory.
 
+use crate::certificates::Authority;
+use crate::certificates::Secret;
+use crate::certificates::client;
 use crate::cgroup::Cgroup;
 use crate::frames;
 use crate::frames::Peer;
@@ -25,6 +28,7 @@ use std::time::Instant;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
 use tonic::Code;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
@@ -141,6 +145,36 @@ async fn five_thousand_idle_connections_stay_within_their_memory() {
     assert!(grown <= 90 * 1024, "{grown} KiB");
     drop(crowd);
     until_served(address).await;
+}
+
+/// As many as chart and base admit, with what their limit of memory holds besides.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_thousand_idle_connections_with_tls_take_eighty_mebibytes() {
+    let _alone = ALONE.lock().await;
+    const MOST: usize = 2_000;
+    all_descriptors();
+    let authority = Authority::new("authority");
+    let secret = Secret::new(&authority.good("gateway"), &authority.pem);
+    let upstream = Upstream::start().await;
+    let program = program_within("ulimit -n 4500", &format!("{SERVE} --max-connections {MOST}"));
+    let program = program.env("GATEWAY_TLS_CERT", secret.path("tls.crt"));
+    let mut serve = upstream.sign_in(program.env("GATEWAY_TLS_KEY", secret.path("tls.key"))).start();
+    let address = serve.address();
+    serve.logged("readiness");
+    let at_rest = serve.memory("VmRSS");
+    let config = client(&authority, None, &[&rustls::version::TLS13], &["h2"]);
+    let mut crowd = Vec::new();
+    for _ in 0..MOST {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let name = "localhost".try_into().unwrap();
+        let stream = TlsConnector::from(Arc::clone(&config)).connect(name, stream).await.unwrap();
+        let mut peer = Peer::over(stream).await;
+        peer.settle().await.unwrap();
+        crowd.push(peer);
+    }
+    let grown = serve.memory("VmHWM") - at_rest;
+    println!("{MOST} connections with TLS: {grown} KiB more than {at_rest}");
+    assert!(grown <= 80 * 1024, "{grown} KiB");
 }
 
 async fn until_served(address: SocketAddr) {
