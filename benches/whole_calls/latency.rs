@@ -90,6 +90,7 @@ fn figures(quietest: Quietest<Round>) -> [Figure; 4] {
 /// Calls, POSTs and signatures take turns.
 fn round(calls: usize, setting: &Setting, sides: Sides, grpc: &mut Grpc, rest: &mut Rest) -> Outcome<Round> {
     let (mut through, mut past, mut signatures) = (vec![], vec![], vec![]);
+    let _free = processor::free_in_the_end()?;
     for _ in 0..calls {
         processor::keep_this_thread(sides.caller)?;
         let began = Instant::now();

@@ -52,6 +52,21 @@ pub(crate) fn all() -> Outcome<Vec<usize>> {
     Ok((0..CpuSet::MAX_CPU).filter(|processor| allowed.is_set(*processor)).collect())
 }
 
+/// Lets the calling thread go where it could go before, when this ends: what it starts stays where it is.
+pub(crate) struct Free(CpuSet);
+
+/// See [`Free`].
+pub(crate) fn free_in_the_end() -> Outcome<Free> {
+    Ok(Free(sched_getaffinity(None)?))
+}
+
+impl Drop for Free {
+    fn drop(&mut self) {
+        // It was allowed a moment ago.
+        let _ = sched_setaffinity(None, &self.0);
+    }
+}
+
 /// Keeps the calling thread on one processor.
 pub(crate) fn keep_this_thread(on: usize) -> Outcome<()> {
     Ok(sched_setaffinity(None, &only(on))?)

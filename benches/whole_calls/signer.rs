@@ -32,6 +32,7 @@ impl Signer {
         const AT_ONCE: u32 = 8;
         const BETWEEN: Duration = Duration::from_millis(90);
         let (end, mut used, mut signatures) = (Instant::now() + period, Duration::ZERO, 0);
+        let _free = processor::free_in_the_end()?;
         let mut processors = processor::all()?.into_iter().cycle();
         while Instant::now() < end {
             thread::sleep(BETWEEN);
