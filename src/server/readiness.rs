@@ -271,6 +271,10 @@ mod tests {
 
     const ENDPOINT: &str = "http://127.0.0.1:1";
 
+    fn answer(status: u16, body: &'static str) -> transport::Response {
+        http::Response::builder().status(status).body(Ok(Bytes::from_static(body.as_bytes()))).unwrap()
+    }
+
     /// Refuses so often, and then accepts.
     struct Refusing(AtomicU32);
 
@@ -284,9 +288,7 @@ mod tests {
                 self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
             let (status, body) =
                 if refuses.is_ok() { (401, r#"{"code": "NotAuthenticated"}"#) } else { (200, "[]") };
-            let answer =
-                http::Response::builder().status(status).body(Ok(Bytes::from_static(body.as_bytes())));
-            Box::pin(async { Ok(answer.unwrap()) })
+            Box::pin(async move { Ok(answer(status, body)) })
         }
     }
 
@@ -320,15 +322,13 @@ mod tests {
             _limits: Limits,
         ) -> BoxFuture<'_, Result<transport::Response, transport::Error>> {
             let mut before = self.1.fetch_add(1, Ordering::Relaxed);
-            let answer = self.0.iter().find(|(times, ..)| {
+            let now = self.0.iter().find(|(times, ..)| {
                 let is_now = before < *times;
                 before = before.saturating_sub(*times);
                 is_now
             });
-            let (_times, status, body) = answer.unwrap();
-            let answer =
-                http::Response::builder().status(*status).body(Ok(Bytes::from_static(body.as_bytes())));
-            Box::pin(async { Ok(answer.unwrap()) })
+            let (_times, status, body) = *now.unwrap();
+            Box::pin(async move { Ok(answer(status, body)) })
         }
     }
 

@@ -129,3 +129,39 @@ impl fmt::Debug for Attempt {
 fn known(method: &str) -> &'static str {
     ["GET", "POST", "PUT", "DELETE"].into_iter().find(|known| *known == method).unwrap_or(names::OTHER)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_is_counted_once_however_it_ends_and_what_is_not_is_no_request() {
+        const COUNT: &str = "http_client_request_duration_seconds_count";
+        let recorder = Recorder::new().unwrap();
+        let server = Server::new("oci.example", 443);
+        let begin = || {
+            let planned =
+                Planned { operation: "Create", method: "POST", server: &server, url: &|| None, before: 0 };
+            recorder.attempt(&Trace::default(), planned)
+        };
+        drop(begin());
+        assert!(!recorder.page().unwrap().contains(COUNT), "it was never sent");
+        for end in [Some(200), None] {
+            let mut attempt = begin();
+            attempt.send();
+            match end {
+                Some(status) => attempt.end(Some(status), None),
+                None => drop(attempt),
+            }
+        }
+        let page = recorder.page().unwrap();
+        let counts: Vec<_> = page.lines().filter(|line| line.starts_with(COUNT)).collect();
+        assert_eq!(counts.len(), 2, "{counts:?}");
+        assert!(counts.iter().all(|line| line.ends_with(" 1")), "{counts:?}");
+        assert_eq!(
+            counts.iter().filter(|line| line.contains("error_type=\"cancelled\"")).count(),
+            1,
+            "{counts:?}"
+        );
+    }
+}
